@@ -1,0 +1,1 @@
+//! Written next: see docs/PROTOCOL.md.
