@@ -152,3 +152,7 @@ fn named(context: &Context, id: &UpdateId, bytes: Option<&[u8]>) -> Result<Resul
     let found = decoded.as_ref().map_or_else(|_| UpdateId(sha256(&[bytes])), Checked::update_id);
     if found != *id { Err(FoldError::WrongBytes { id: *id, found }) } else { Ok(decoded) }
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;
