@@ -30,10 +30,10 @@ pub(super) fn check_delta(header: &Header, container: &[u8], context: &Context) 
     let chunks = context.shape.chunk_count();
     check_chunk_count(header, chunks)?;
     let count = header.record_count;
-    if count == 0 || count > chunks {
-        return Err(DeltaError::RecordCount { found: count, limit: chunks });
+    if count == 0 {
+        return Err(DeltaError::Empty);
     }
-    // At most 65,536 chunks, so the sum stays far below 2^31.
+    // A count beyond the chunks fails here or at the bitmap; saturation only makes it fail here.
     let records = to_usize(count).saturating_mul(RECORD_BYTES);
     check_length(container, bitmap_bytes(&context.shape).saturating_add(records))?;
     let (bitmap, _) = split(of(container), &context.shape);

@@ -71,9 +71,9 @@ pub enum DeltaError {
     /// C is not the shape's chunk count (kind 0) or not 0 (kinds 1 and 2).
     #[error("chunk count: found {found}, expected {expected}")]
     ChunkCount { found: u32, expected: u32 },
-    /// A delta without records, or with more of them than chunks.
-    #[error("record count: found {found}, expected 1..={limit}")]
-    RecordCount { found: u32, limit: u32 },
+    /// A delta without records.
+    #[error("record count of a delta: found 0, expected 1 or more")]
+    Empty,
     /// A merge of fewer than 2 or more than 8 children.
     #[error("children: found {found}, expected 2..=8")]
     ChildCount { found: u32 },

@@ -90,6 +90,9 @@ pub struct Header {
 impl Header {
     /// Reads the header and checks what does not depend on the kind's body: all but the counts and the length.
     pub(super) fn read(bytes: &[u8], context: &Context) -> Result<Self, DeltaError> {
+        if bytes.len() < HEADER_BYTES + SIGNATURE_BYTES {
+            return Err(too_short(bytes.len()));
+        }
         let mut reader = Reader { bytes, total: bytes.len() };
         let magic = reader.array()?;
         if magic != MAGIC {
@@ -157,6 +160,10 @@ const fn profile_byte(kind: Kind, profile: Profile) -> u8 {
     }
 }
 
+const fn too_short(found: usize) -> DeltaError {
+    DeltaError::TooShort { found, expected: HEADER_BYTES + SIGNATURE_BYTES }
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     total: usize,
@@ -164,8 +171,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DeltaError> {
-        let short = DeltaError::TooShort { found: self.total, expected: HEADER_BYTES + SIGNATURE_BYTES };
-        let (head, rest) = self.bytes.split_first_chunk().ok_or(short)?;
+        let (head, rest) = self.bytes.split_first_chunk().ok_or_else(|| too_short(self.total))?;
         self.bytes = rest;
         Ok(*head)
     }

@@ -110,7 +110,7 @@ fn every_truncation_and_every_extension_is_refused() {
     {
         for length in 0..bytes.len() {
             let error = decode_structure(&bytes[..length], &context).unwrap_err();
-            let expected = if length < 208 {
+            let expected = if length < 272 {
                 DeltaError::TooShort { found: length, expected: 272 }
             } else {
                 DeltaError::Length { found: length, expected: bytes.len() }
@@ -151,10 +151,11 @@ fn every_wrong_header_field_has_its_own_error() {
     for found in [0, 2, 4, u32::MAX] {
         check(200, &found.to_le_bytes(), DeltaError::ChunkCount { found, expected: 3 });
     }
-    for found in [0, 4, u32::MAX] {
-        check(204, &found.to_le_bytes(), DeltaError::RecordCount { found, limit: 3 });
+    check(204, &[0; 4], DeltaError::Empty);
+    for count in [1, 2, 4, u32::MAX] {
+        let expected = 273 + 64 * usize::try_from(count).unwrap();
+        check(204, &count.to_le_bytes(), DeltaError::Length { found: bytes.len(), expected });
     }
-    check(204, &2_u32.to_le_bytes(), DeltaError::Length { found: bytes.len(), expected: bytes.len() - 64 });
     let q2 = container(&fixtures::context_q2());
     assert_eq!(decode_structure(&q2, &context).unwrap_err(), DeltaError::Profile { found: 2, expected: 1 });
 }

@@ -62,7 +62,7 @@ pub(crate) fn check_child(merge: &CheckedMerge, delta: &CheckedDelta) -> Result<
     Ok(())
 }
 
-/// Per coordinate `sum(w * d) / sum(w)` over the deltas that carry it, half to even. Coordinates whose mean is 0 are left out.
+/// Per coordinate `sum(w * d) / sum(w)` over the deltas that carry it, half to even. A mean of 0 stays in.
 pub(crate) fn weighted_mean(children: &[(&CheckedDelta, u16)]) -> SparseChange {
     let mut cursors: Vec<Cursor<'_>> = children.iter().map(|(delta, weight)| Cursor::new(delta.changes(), *weight)).collect();
     let mut list = Vec::new();
@@ -75,10 +75,7 @@ pub(crate) fn weighted_mean(children: &[(&CheckedDelta, u16)]) -> SparseChange {
                 weights = weights.wrapping_add(cursor.weight);
             }
         }
-        let mean = divide_half_to_even(sum, weights);
-        if mean != 0 {
-            list.push((index, i32::try_from(mean).unwrap_or(0)));
-        }
+        list.push((index, i32::try_from(divide_half_to_even(sum, weights)).unwrap_or(0)));
     }
     // Indices increase because every cursor's do; a mean is no larger than the largest of its values.
     SparseChange::new(list).unwrap_or_default()
@@ -168,7 +165,6 @@ mod tests {
                 let twice = sum.rem_euclid(w) * 2;
                 (index, i32::try_from(floor + i128::from(twice > w || (twice == w && floor % 2 != 0))).unwrap())
             })
-            .filter(|(_, value)| *value != 0)
             .collect();
         assert_eq!(merge(&merged, &deltas).unwrap().as_slice(), expected);
     }
