@@ -7,12 +7,10 @@
 
 use crate::{
     UpdateId,
+    ack::CERTIFICATE_FIXED_BYTES,
     extra_data::ExtraData,
     params::{EXTRA_DATA_BYTES, MAX_COMMITTEE, MAX_EXTRA_DATA_BYTES, WIRE_HEAD_BYTES},
 };
-
-/// Bytes of a certificate apart from its seat bits: result root 32, n 2, signature 96 (section 8).
-const CERTIFICATE_FIXED_BYTES: usize = 130;
 
 /// Why bytes are not a wire form. When read from others: the block producer's fault. When encoding: ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
