@@ -47,9 +47,11 @@ fn body_after(signature: &[TokenTree]) -> Option<&Group> {
         match token {
             TokenTree::Punct(punct) if punct.as_char() == ';' => return None,
             TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-                if !(is_punct(at.checked_sub(1), ['<', ',']) && is_punct(Some(at + 1), ['>', ','])) {
-                    return Some(group);
+                let is_argument = is_punct(at.checked_sub(1), ['<', ',']) && is_punct(Some(at + 1), ['>', ',']);
+                if is_argument {
+                    continue;
                 }
+                return Some(group);
             }
             _ => {}
         }
