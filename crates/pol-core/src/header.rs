@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn the_seal_hash_ignores_the_nonce_and_nothing_else() {
         let sealed = header();
-        let unsealed = Header { nonce: 0, ..sealed.clone() };
+        let unsealed = Header { nonce: 0, ..header() };
         assert_eq!(sealed.seal_hash(), unsealed.block_hash());
         assert_ne!(sealed.seal_hash(), sealed.block_hash());
         let changed = |change: fn(&mut Header)| {

@@ -73,7 +73,7 @@ impl WireHead {
     }
 
     /// The 80 bytes.
-    pub fn encode(&self) -> [u8; WIRE_HEAD_BYTES] {
+    pub const fn encode(&self) -> [u8; WIRE_HEAD_BYTES] {
         let mut bytes = [0; WIRE_HEAD_BYTES];
         let (extra_data, numbers) = bytes.split_at_mut(EXTRA_DATA_BYTES);
         let (nonce, difficulty) = numbers.split_at_mut(8);

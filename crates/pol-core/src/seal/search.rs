@@ -65,24 +65,18 @@ impl Miner {
         nonces: RangeInclusive<u64>,
         cancel: &AtomicBool,
     ) -> Option<Sealed> {
-        self.run(seal_hash, target, nonces, cancel).0
+        self.run(seal_hash, target, nonces, cancel).sealed()
     }
 
     /// Computes `hashes` hashes exactly as a search does, on all threads, and returns how many it computed (rounded up to whole
     /// blocks). The caller times it: that gives the rate that [`hash_rate_suffices`](crate::difficulty::hash_rate_suffices) asks for.
     pub fn hash_batch(&self, hashes: u64) -> u64 {
         let Some(last) = hashes.checked_sub(1) else { return 0 };
-        self.run(&Hash32::ZERO, &Target::ZERO, 0..=last, &AtomicBool::new(false)).1
+        self.run(&Hash32::ZERO, &Target::ZERO, 0..=last, &AtomicBool::new(false)).hashes
     }
 
-    fn run(
-        &self,
-        seal_hash: &Hash32,
-        target: &Target,
-        nonces: RangeInclusive<u64>,
-        cancel: &AtomicBool,
-    ) -> (Option<Sealed>, u64) {
-        let Some(span) = nonces.end().checked_sub(*nonces.start()) else { return (None, 0) };
+    fn run(&self, seal_hash: &Hash32, target: &Target, nonces: RangeInclusive<u64>, cancel: &AtomicBool) -> Share {
+        let Some(span) = nonces.end().checked_sub(*nonces.start()) else { return Share::NONE };
         let last_batch = span / BATCH;
         let job = Job {
             engine: self.engine,
@@ -97,14 +91,12 @@ impl Miner {
         };
         let useful = usize::try_from(last_batch).unwrap_or(usize::MAX).saturating_add(1);
         let helpers = self.threads.get().min(useful).saturating_sub(1);
-        let share = thread::scope(|scope| {
+        thread::scope(|scope| {
             // A thread that the system refuses to start only makes the search slower.
             let started: Vec<_> =
                 (0..helpers).filter_map(|_| thread::Builder::new().spawn_scoped(scope, || job.work()).ok()).collect();
             started.into_iter().fold(job.work(), |sum, helper| sum.and(helper.join().unwrap_or(Share::CANCELLED)))
-        });
-        let nonce = share.nonce.filter(|_| !share.cancelled);
-        (nonce.map(|nonce| Sealed { nonce, hashes: share.hashes }), share.hashes)
+        })
     }
 }
 
@@ -135,6 +127,12 @@ impl Share {
     const NONE: Self = Self { nonce: None, hashes: 0, cancelled: false };
     /// Of a thread whose work is lost: its batch may have held the lowest nonce.
     const CANCELLED: Self = Self { nonce: None, hashes: 0, cancelled: true };
+
+    /// The seal, unless some batch was given up: it may have held a lower nonce than the find.
+    fn sealed(self) -> Option<Sealed> {
+        let nonce = self.nonce.filter(|_| !self.cancelled)?;
+        Some(Sealed { nonce, hashes: self.hashes })
+    }
 
     fn and(self, other: Self) -> Self {
         Self {
@@ -269,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_equal_to_the_target_is_found_and_one_above_it_is_not() {
+        for i in 0..50 {
+            let hash = (0..3_000).map(|nonce| digest(&seed(i), nonce)).min().unwrap();
+            let find = |target| miner(2).search_range(&seed(i), &target, 0..=2_999, &never()).map(|s| s.nonce);
+            let mut below = hash.0;
+            let last = below.iter().rposition(|byte| *byte != 0).unwrap();
+            below[last] -= 1;
+            below[last + 1..].fill(0xff);
+            assert_eq!(find(Target(hash.0)).map(|nonce| digest(&seed(i), nonce)), Some(hash));
+            assert_eq!(find(Target(below)), None);
+        }
+    }
+
+    #[test]
     fn a_range_is_searched_to_its_last_nonce_and_no_further() {
         let lowest = naive(&seed(2), 9_000, 0..=u64::MAX).unwrap();
         let second = naive(&seed(2), 9_000, lowest + 1..=u64::MAX).unwrap();
@@ -306,6 +318,16 @@ mod tests {
         for threads in THREADS {
             assert_eq!(miner(threads).search(&seed(0), &target(1).unwrap(), &AtomicBool::new(true)), None);
         }
+    }
+
+    #[test]
+    fn a_find_beside_a_batch_that_was_given_up_is_no_seal() {
+        let find = Share { nonce: Some(9), hashes: 10, cancelled: false };
+        let lower = Share { nonce: Some(4), hashes: 20, cancelled: false };
+        assert_eq!(find.and(lower).sealed(), Some(Sealed { nonce: 4, hashes: 30 }));
+        assert_eq!(find.and(Share::NONE).sealed(), find.sealed());
+        assert_eq!(find.and(Share::CANCELLED).sealed(), None);
+        assert_eq!(Share::CANCELLED.and(find).sealed(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{Hash32, text};
 
 /// The largest hash a seal may have, as a 256-bit BE integer; ordered as such.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target([u8; 32]);
+pub struct Target(pub(super) [u8; 32]);
 
 impl Target {
     /// The target 0, which no hash is expected to meet: for work that must not end early.
