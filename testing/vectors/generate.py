@@ -13,6 +13,8 @@ from gen.common import to_json
 
 PROGRAMS = [
     "extra_data",
+    "difficulty",
+    "seal",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 
