@@ -15,6 +15,8 @@ PROGRAMS = [
     "extra_data",
     "difficulty",
     "seal",
+    "committee",
+    "genesis",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 
