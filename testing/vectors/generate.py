@@ -17,6 +17,7 @@ PROGRAMS = [
     "seal",
     "committee",
     "genesis",
+    "identity",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 
