@@ -18,6 +18,7 @@ PROGRAMS = [
     "committee",
     "genesis",
     "identity",
+    "pld1_profiles",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 
