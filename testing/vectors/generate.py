@@ -19,6 +19,8 @@ PROGRAMS = [
     "genesis",
     "identity",
     "pld1_profiles",
+    "pld1_signature",
+    "pld1_merge_void",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 
