@@ -14,13 +14,14 @@
     reason = "a benchmark may fail loudly, and its figures are floats"
 )]
 
+mod certificate;
 mod seal;
 #[allow(dead_code, reason = "each subject takes the timing helper that fits it")]
 mod table;
 
 type Subject = (&'static str, fn() -> Vec<table::Row>);
 
-const SUBJECTS: &[Subject] = &[("seal", seal::rows)];
+const SUBJECTS: &[Subject] = &[("seal", seal::rows), ("certificate", certificate::rows)];
 
 fn main() {
     // Cargo passes `--bench`; any other word picks subjects.
