@@ -22,7 +22,7 @@ pub mod difficulty;
 pub mod extra_data;
 pub mod fault;
 pub mod gate;
-// pub mod genesis;
+pub mod genesis;
 pub mod header;
 pub mod identity;
 pub mod model_head;

@@ -46,7 +46,16 @@ mod a_million_mutants_do_not_break {
 
     bounded!(
         1_000_000,
-        extra_data, wire, header, record_key, ack_value, announcement, id_record, fault_vote, certificate, fault_proof,
+        extra_data,
+        wire,
+        header,
+        record_key,
+        ack_value,
+        announcement,
+        id_record,
+        fault_vote,
+        certificate,
+        fault_proof,
     );
 }
 

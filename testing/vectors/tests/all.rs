@@ -4,10 +4,10 @@
 
 #[path = "all/chain.rs"]
 mod chain;
-#[path = "all/seals.rs"]
-mod seals;
 #[path = "all/names.rs"]
 mod names;
+#[path = "all/seals.rs"]
+mod seals;
 
 macro_rules! files {
     ($($file:ident => $check:path),+ $(,)?) => {

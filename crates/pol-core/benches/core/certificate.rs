@@ -40,9 +40,13 @@ pub fn rows() -> Vec<Row> {
         assert_eq!(verdict, BLST_ERROR::BLST_SUCCESS);
     };
     let (ours, theirs) = median_pair(RUNS, || assert!(check(&good, &data, &committee)), blst);
-    let (refused, accepted) = median_pair(RUNS, || assert!(!check(&bad, &data, &committee)), || {
-        assert!(check(&good, &data, &committee));
-    });
+    let (refused, accepted) = median_pair(
+        RUNS,
+        || assert!(!check(&bad, &data, &committee)),
+        || {
+            assert!(check(&good, &data, &committee));
+        },
+    );
     let ms = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
     vec![
         Row {

@@ -112,8 +112,7 @@ fn check_lora(lora: &Lora) -> Result<(), GenesisError> {
 }
 
 fn losses(found: &[i64]) -> Result<[NanoNats; SELF_TEST_TEXTS], GenesisError> {
-    let numbers: [i64; SELF_TEST_TEXTS] =
-        found.try_into().map_err(|_| GenesisError::ReferenceLosses { found: found.len() })?;
+    let numbers: [i64; SELF_TEST_TEXTS] = found.try_into().map_err(|_| GenesisError::ReferenceLosses { found: found.len() })?;
     if let Some((position, found)) = numbers.iter().enumerate().find(|(_, n)| NanoNats::new(**n).is_none()) {
         return Err(GenesisError::Loss { position, found: *found });
     }
