@@ -21,6 +21,8 @@ PROGRAMS = [
     "pld1_profiles",
     "pld1_signature",
     "pld1_merge_void",
+    "state",
+    "aggregate",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 
