@@ -23,6 +23,8 @@ PROGRAMS = [
     "pld1_merge_void",
     "state",
     "aggregate",
+    "signing",
+    "ack",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 
