@@ -1,8 +1,8 @@
 """Write every golden vector file, or compare with the committed ones.
 
-    python generate.py            write data/*.json
-    python generate.py --check    write nothing; exit 1 naming the first file that differs
-    python generate.py seal gate  only these programs
+python generate.py            write data/*.json
+python generate.py --check    write nothing; exit 1 naming the first file that differs
+python generate.py seal gate  only these programs
 """
 
 import importlib
@@ -25,6 +25,9 @@ PROGRAMS = [
     "aggregate",
     "signing",
     "ack",
+    "certificate",
+    "fault",
+    "gate",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 

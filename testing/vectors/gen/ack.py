@@ -1,8 +1,26 @@
 """Sections 7 and 8: ack.json, record.json: records with their keys, and why they are refused."""
 
-from .chain import DOMAIN_AI_ACK, DOMAIN_AI_FAULT, DOMAIN_AI_ID, INFINITY_KEY, INFINITY_SIGNATURE, ROOT, AckData, FaultVote
-from .chain import IdData, aggregate, domain, key_outside_group, peer, proposer_domain, public, sign, signature_outside_group
-from .chain import sign_root, spec
+from .chain import (
+    DOMAIN_AI_ACK,
+    DOMAIN_AI_FAULT,
+    DOMAIN_AI_ID,
+    INFINITY_KEY,
+    INFINITY_SIGNATURE,
+    ROOT,
+    AckData,
+    FaultVote,
+    IdData,
+    aggregate,
+    domain,
+    key_outside_group,
+    peer,
+    proposer_domain,
+    public,
+    sign,
+    sign_root,
+    signature_outside_group,
+    spec,
+)
 from .common import document, le, rand, refusal
 from .identity import peer_id
 from .pld1 import Refused
@@ -12,7 +30,11 @@ UPDATE, HEAD, RESULT = rand("ack/update"), rand("ack/head"), rand("ack/result")
 DATA = AckData(update_id=UPDATE, model_head=HEAD, result_root=RESULT)
 ACCUSED = 7
 HEADER = spec.BeaconBlockHeader(
-    slot=90, proposer_index=ACCUSED, parent_root=rand("fault/parent"), state_root=rand("fault/state"), body_root=rand("fault/body")
+    slot=90,
+    proposer_index=ACCUSED,
+    parent_root=rand("fault/parent"),
+    state_root=rand("fault/state"),
+    body_root=rand("fault/body"),
 )
 
 
@@ -129,7 +151,9 @@ def id_cases() -> list:
         data = IdData(public_key=public(index), node_key=node, trainers=limited, sequence=sequence)
         signature = sign(index if sign_as is None else sign_as, data, domain(DOMAIN_AI_ID))
         number = len(keys) if count is None else count
-        return f"id:{peer(index)}", b"\x01" + public(index) + node + le(sequence, 8) + bytes([number]) + b"".join(keys) + signature
+        return f"id:{peer(index)}", b"\x01" + public(index) + node + le(sequence, 8) + bytes([number]) + b"".join(
+            keys
+        ) + signature
 
     cases = [case(f"id_{n}_trainers", *record(n, trainers[:n])) for n in range(5)]
     cases.append(case("id_sequence_max", *record(0, trainers[:1], 2**64 - 1)))
@@ -158,11 +182,15 @@ def fault_cases() -> list:
     """Fault votes as records."""
     root = bytes(HEADER.hash_tree_root())
 
-    def record(index: int, header=HEADER, root=root, slot=90, proposer=ACCUSED, reason=1, header_signature=None) -> tuple[str, bytes]:
+    def record(
+        index: int, header=HEADER, root=root, slot=90, proposer=ACCUSED, reason=1, header_signature=None
+    ) -> tuple[str, bytes]:
         vote = FaultVote(block_root=root, slot=slot, proposer_index=proposer, reason=reason)
         value = b"\x01" + root + le(slot, 8) + le(proposer, 8) + bytes([reason]) + public(index)
         value += sign(index, vote, domain(DOMAIN_AI_FAULT)) + header.encode_bytes()
-        return f"fault:{root.hex()[:16]}:{peer(index)}", value + (header_signature or sign(ACCUSED, header, proposer_domain()))
+        return f"fault:{root.hex()[:16]}:{peer(index)}", value + (
+            header_signature or sign(ACCUSED, header, proposer_domain())
+        )
 
     def one(name, record, error=None):
         return case(name, *record, error, accused=True)
@@ -183,8 +211,16 @@ def fault_cases() -> list:
         one("fault_key_of_another_block", (f"fault:{UPDATE.hex()[:16]}:{peer(0)}", good), "key_mismatch"),
         one("fault_key_upper_case", (key.upper(), good), "bad_key"),
         one("fault_vote_signature", (key, cut(good, 98, record(1)[1][98:194])), "bad_signature"),
-        one("fault_header_signed_by_another", record(0, header_signature=sign(8, HEADER, proposer_domain())), "bad_header_signature"),
-        one("fault_header_in_ack_domain", record(0, header_signature=sign(ACCUSED, HEADER, domain(DOMAIN_AI_ACK))), "bad_header_signature"),
+        one(
+            "fault_header_signed_by_another",
+            record(0, header_signature=sign(8, HEADER, proposer_domain())),
+            "bad_header_signature",
+        ),
+        one(
+            "fault_header_in_ack_domain",
+            record(0, header_signature=sign(ACCUSED, HEADER, domain(DOMAIN_AI_ACK))),
+            "bad_header_signature",
+        ),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from math import isqrt
 
-from .adapter import CHUNK
 from .common import H, document, rand, refusal
 from .pld1 import decode, delta_container, record_1
 from .pld1_common import GENESIS, SHAPES, context_json, header
@@ -131,7 +130,13 @@ def pool() -> dict[str, Delta]:
     put("copy_of_copy8", 0, list(range(22, 42)), [0x1500], 5_000)  # shares 10 with copy8, none with d0
     base = [0x1800 + 13 * j for j in range(20)]
     for i in range(9):  # agree but for small steps in values and places
-        put(f"near{i}", 3, [70 * j + (i if j < 13 else 0) for j in range(20)], [b + 3 * i for b in base], 2_000 + 997 * i)
+        put(
+            f"near{i}",
+            3,
+            [70 * j + (i if j < 13 else 0) for j in range(20)],
+            [b + 3 * i for b in base],
+            2_000 + 997 * i,
+        )
     put("far", 3, [70 * j + 30 for j in range(20)], [0xD3FF], 2_000)
     put("tiny", 3, [70 * j + 31 for j in range(20)], [0x0001], 2_000)
     put("opposite", 3, [70 * j + 32 for j in range(20)], [b | 0x8000 for b in base], 2_000)
@@ -140,15 +145,36 @@ def pool() -> dict[str, Delta]:
 
 def pair_cases(deltas: dict[str, Delta]) -> list:
     """Overlaps of pairs, both ways round."""
-    pairs = [("d0", "d0"), ("d0", "d1"), ("d0", "copy7"), ("copy7", "d0"), ("d0", "copy8"), ("d0", "copy20"), ("copy8", "copy_of_copy8")]
+    pairs = [
+        ("d0", "d0"),
+        ("d0", "d1"),
+        ("d0", "copy7"),
+        ("copy7", "d0"),
+        ("d0", "copy8"),
+        ("d0", "copy20"),
+        ("copy8", "copy_of_copy8"),
+    ]
     pairs += [("d0", "copy_of_copy8"), ("near0", "near1"), ("near0", "far")]
     rows = [(a, b, deltas[a], deltas[b]) for a, b in pairs]
-    return [{"name": f"{a}_{b}", "a": x.id, "b": y.id, "overlap": overlap(x, y), "near_copy": near_copy(x, y)} for a, b, x, y in rows]
+    return [
+        {"name": f"{a}_{b}", "a": x.id, "b": y.id, "overlap": overlap(x, y), "near_copy": near_copy(x, y)}
+        for a, b, x, y in rows
+    ]
 
 
 def weight_cases() -> list:
     """Weights by tokens alone."""
-    lists = [[1, 1], [0, 1], [0, 5], [1_000, 1_500], [1_000, 4_000], [1_000, 4_001], [3, 4, 7], [7, 29, 2**32 - 1], [2**32 - 1] * 2]
+    lists = [
+        [1, 1],
+        [0, 1],
+        [0, 5],
+        [1_000, 1_500],
+        [1_000, 4_000],
+        [1_000, 4_001],
+        [3, 4, 7],
+        [7, 29, 2**32 - 1],
+        [2**32 - 1] * 2,
+    ]
     lists.append([2**32 - 1, 2**30, 3 * 2**30 + 1, 2**31, 2**30 + 1, 2**30 + 2**20, 2**32 - 2, 2**31 + 1])
     cases = []
     for tokens in lists:
@@ -184,7 +210,9 @@ def krum_cases(deltas: dict[str, Delta]) -> list:
             continue
         norms, table = distances(chosen)
         picked = [chosen[i].id for i in result[1]]
-        cases.append({"name": name, **given, "norms": norms, "squared_distances": table, "scores": result[0], "selected": picked})
+        cases.append(
+            {"name": name, **given, "norms": norms, "squared_distances": table, "scores": result[0], "selected": picked}
+        )
     return cases
 
 
@@ -225,8 +253,16 @@ def choice_cases(deltas: dict[str, Delta]) -> list:
         ("copy_first_seen_wins", [(d[0], 5, 1), ("copy8", 50, 0)], {"copy8 d0": 99}),
         ("copy_same_moment", [(d[0], 5, 3), ("copy8", 50, 3)], {"copy8 d0": 99}),
         ("not_quite_a_copy", [(d[0], 5, 0), ("copy7", 4, 1)], {"copy7 d0": 6}),
-        ("copy_of_a_dropped_one_stays", [(d[0], 5, 0), ("copy8", 50, 1), ("copy_of_copy8", 4, 2)], {"copy_of_copy8 d0": 6}),
-        ("copies_make_five_two", [(d[0], 5, 0), ("copy8", 9, 1), ("copy20", 9, 2), (d[1], 4, 3), (d[1], 4, 3)], {"d0 d1": 6}),
+        (
+            "copy_of_a_dropped_one_stays",
+            [(d[0], 5, 0), ("copy8", 50, 1), ("copy_of_copy8", 4, 2)],
+            {"copy_of_copy8 d0": 6},
+        ),
+        (
+            "copies_make_five_two",
+            [(d[0], 5, 0), ("copy8", 9, 1), ("copy20", 9, 2), (d[1], 4, 3), (d[1], 4, 3)],
+            {"d0 d1": 6},
+        ),
     ]
     return [_choice(name, rows, table, deltas) for name, rows, table in scenes]
 
@@ -246,7 +282,9 @@ def _choice(name: str, rows: list, table, deltas: dict[str, Delta]) -> dict:
     inputs = [Input(deltas[label], gain, seen) for label, gain, seen in rows]
     answer = choose(inputs, merged_gain)
     assert answer == choose(inputs[::-1], merged_gain)
-    gains = [{"ids": sorted(ids), "gain": gain} for ids, gain in sorted(asked.items(), key=lambda item: sorted(item[0]))]
+    gains = [
+        {"ids": sorted(ids), "gain": gain} for ids, gain in sorted(asked.items(), key=lambda item: sorted(item[0]))
+    ]
     given = {"inputs": [[i.delta.id, i.gain, i.first_seen] for i in inputs], "merged_gains": gains}
     if isinstance(answer, str):
         return refusal(name, answer, **given)
@@ -257,7 +295,13 @@ def generate() -> dict:
     """aggregate.json."""
     deltas = pool()
     known = [
-        {"label": d.label, "id": d.id, "tokens": d.tokens, "container": d.container, "values": [[i, v] for i, v in d.values.items()]}
+        {
+            "label": d.label,
+            "id": d.id,
+            "tokens": d.tokens,
+            "container": d.container,
+            "values": [[i, v] for i, v in d.values.items()],
+        }
         for d in deltas.values()
     ]
     extra = {"overlaps": pair_cases(deltas), "weights": weight_cases(), "krum": krum_cases(deltas)}

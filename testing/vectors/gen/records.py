@@ -2,8 +2,20 @@
 
 import re
 
-from .chain import DOMAIN_AI_ACK, DOMAIN_AI_FAULT, DOMAIN_AI_ID, AckData, FaultVote, IdData, domain, is_good_key
-from .chain import is_good_signature, proposer_domain, spec, verify
+from .chain import (
+    DOMAIN_AI_ACK,
+    DOMAIN_AI_FAULT,
+    DOMAIN_AI_ID,
+    AckData,
+    FaultVote,
+    IdData,
+    domain,
+    is_good_key,
+    is_good_signature,
+    proposer_domain,
+    spec,
+    verify,
+)
 from .identity import peer_id
 from .pld1 import need
 
@@ -54,7 +66,12 @@ def read_ack(parts, value: bytes) -> dict:
 def read_ann(parts, value: bytes) -> dict:
     """ann: (the trainer stands in the key alone)"""
     _start(value, 77)
-    out = {"update_id": value[1:33], "model_head": value[33:65], "size": _number(value[65:69]), "sequence": _number(value[69:77])}
+    out = {
+        "update_id": value[1:33],
+        "model_head": value[33:65],
+        "size": _number(value[65:69]),
+        "sequence": _number(value[69:77]),
+    }
     need(parts[0] == out["model_head"].hex()[:16], "key_mismatch")
     need(1 <= out["size"] <= 150_000, "size_out_of_range")
     return {**out, "trainer": bytes.fromhex(parts[1])}
@@ -80,8 +97,18 @@ def read_id(parts, value: bytes) -> dict:
 def read_fault(parts, value: bytes, accused_key: bytes) -> dict:
     """fault: with the accused's key, which the reader takes from the beacon state."""
     _start(value, 402)
-    out = {"block_root": value[1:33], "slot": _number(value[33:41]), "proposer_index": _number(value[41:49]), "reason": value[49]}
-    out |= {"public_key": value[50:98], "signature": value[98:194], "header": value[194:306], "header_signature": value[306:402]}
+    out = {
+        "block_root": value[1:33],
+        "slot": _number(value[33:41]),
+        "proposer_index": _number(value[41:49]),
+        "reason": value[49],
+    }
+    out |= {
+        "public_key": value[50:98],
+        "signature": value[98:194],
+        "header": value[194:306],
+        "header_signature": value[306:402],
+    }
     need(parts == (out["block_root"].hex()[:16], peer_id(out["public_key"])), "key_mismatch")
     need(out["reason"] == 1, "bad_reason")
     header = spec.BeaconBlockHeader.decode_bytes(out["header"])

@@ -1,7 +1,29 @@
 """Sections 2 and 5: fork data roots, domains, SSZ roots and signing roots by the official specification; keys.json."""
 
-from .chain import DOMAIN_AI_ACK, DOMAIN_AI_FAULT, DOMAIN_AI_ID, FORK_VERSIONS, INFINITY_KEY, INFINITY_SIGNATURE, ROOT, AckData, FaultVote, IdData
-from .chain import domain, is_good_key, is_good_signature, key_outside_group, peer, proposer_domain, public, secret, sign, signature_outside_group, signing_root, spec
+from .chain import (
+    DOMAIN_AI_ACK,
+    DOMAIN_AI_FAULT,
+    DOMAIN_AI_ID,
+    FORK_VERSIONS,
+    INFINITY_KEY,
+    INFINITY_SIGNATURE,
+    ROOT,
+    AckData,
+    FaultVote,
+    IdData,
+    domain,
+    is_good_key,
+    is_good_signature,
+    key_outside_group,
+    peer,
+    proposer_domain,
+    public,
+    secret,
+    sign,
+    signature_outside_group,
+    signing_root,
+    spec,
+)
 from .common import be, document, rand
 
 
@@ -32,7 +54,9 @@ def domain_cases() -> list:
 def header(label: str, slot: int = 9, proposer: int = 3):
     """A BeaconBlockHeader from the PRNG."""
     roots = [rand(f"{label}/{part}") for part in ("parent", "state", "body")]
-    return spec.BeaconBlockHeader(slot=slot, proposer_index=proposer, parent_root=roots[0], state_root=roots[1], body_root=roots[2])
+    return spec.BeaconBlockHeader(
+        slot=slot, proposer_index=proposer, parent_root=roots[0], state_root=roots[1], body_root=roots[2]
+    )
 
 
 def header_json(value) -> dict:
@@ -46,12 +70,22 @@ def object_cases() -> list:
     cases = []
 
     def put(name, kind, fields, value, in_domain=None):
-        case = {"name": name, "type": kind, "fields": fields, "ssz": value.encode_bytes(), "root": bytes(value.hash_tree_root())}
+        case = {
+            "name": name,
+            "type": kind,
+            "fields": fields,
+            "ssz": value.encode_bytes(),
+            "root": bytes(value.hash_tree_root()),
+        }
         if in_domain:
             case |= {"domain": in_domain, "signing_root": signing_root(value, in_domain)}
         cases.append(case)
 
-    for name, parts in (("ack", [rand(f"ack/{i}") for i in range(3)]), ("ack_zeros", [bytes(32)] * 3), ("ack_ones", [b"\xff" * 32] * 3)):
+    for name, parts in (
+        ("ack", [rand(f"ack/{i}") for i in range(3)]),
+        ("ack_zeros", [bytes(32)] * 3),
+        ("ack_ones", [b"\xff" * 32] * 3),
+    ):
         fields = dict(zip(("update_id", "model_head", "result_root"), parts))
         put(name, "AckData", fields, AckData(**fields), domain(DOMAIN_AI_ACK))
     votes = [("vote", 1234, 17, 1), ("vote_zeros", 0, 0, 0), ("vote_max", 2**64 - 1, 2**64 - 1, 255)]
@@ -60,7 +94,12 @@ def object_cases() -> list:
         put(name, "FaultVote", fields, FaultVote(**fields), domain(DOMAIN_AI_FAULT))
     for count in range(5):
         trainers = sorted(rand(f"trainer/{i}") for i in range(count))
-        fields = {"public_key": public(count), "node_key": rand(f"node/{count}"), "trainers": trainers, "sequence": 2**40 + count}
+        fields = {
+            "public_key": public(count),
+            "node_key": rand(f"node/{count}"),
+            "trainers": trainers,
+            "sequence": 2**40 + count,
+        }
         put(f"id_{count}_trainers", "IdData", fields, IdData(**fields), domain(DOMAIN_AI_ID))
     for name, value in (("header", header("h")), ("header_max", header("m", 2**64 - 1, 2**64 - 1))):
         put(name, "BeaconBlockHeader", header_json(value), value, proposer_domain())
@@ -118,11 +157,14 @@ def point_cases() -> list:
 def generate() -> dict:
     """signing.json and keys.json."""
     keys = [
-        {"name": f"{i}", "index": i, "secret_key": be(secret(i), 32), "public_key": public(i), "peer_id": peer(i)} for i in range(512)
+        {"name": f"{i}", "index": i, "secret_key": be(secret(i), 32), "public_key": public(i), "peer_id": peer(i)}
+        for i in range(512)
     ]
     about = "Domains; `objects`: SSZ bytes, roots and signing roots; `points`: encodings of BLS keys and signatures."
     extra = {"objects": object_cases(), "points": point_cases()}
     return {
-        "keys.json": document("BLS keys of the validators that ack.json, certificate.json, record.json and fault.json use.", "5", keys),
+        "keys.json": document(
+            "BLS keys of the validators that ack.json, certificate.json, record.json and fault.json use.", "5", keys
+        ),
         "signing.json": document(about, "2, 5, 7, 8, 11", domain_cases(), **extra),
     }

@@ -36,7 +36,16 @@ def shape_cases() -> list:
             cases.append(refusal(f"{key}_{value}", "out_of_range", shape={**good, key: value}))
     limit = Shape(256, 8192, 8192, 4096, 16_384)
     assert limit.values() == 2**28 and limit.in_range()
-    cases.append({"name": "just_in", "shape": limit.as_json(), "values": 2**28, "chunks": 2**16, "last_chunk": CHUNK, "tensors": []})
+    cases.append(
+        {
+            "name": "just_in",
+            "shape": limit.as_json(),
+            "values": 2**28,
+            "chunks": 2**16,
+            "last_chunk": CHUNK,
+            "tensors": [],
+        }
+    )
     beyond = Shape(256, 8192, 8192, 4097, 16_384)
     assert not beyond.in_range()
     for name, shape in (("just_out", beyond), ("largest_numbers", Shape(256, *[65_536] * 4))):
@@ -138,6 +147,7 @@ def fold_case() -> dict:
     """One chain of updates: deltas, a merge, a void, and everything that adds zero."""
     fold = Fold(SHAPES["four_chunks"])
     shape = fold.shape
+
     def head(kind=0, **changes):
         fields = {"seed": SEED, "slot": 10 + len(fold.steps), "tokens": 1_000, **changes}
         return Header(kind, 1 if kind == 0 else 0, GENESIS, fold.head, **fields)
@@ -150,7 +160,10 @@ def fold_case() -> dict:
     fold.finalize("delta_in_a", delta([0x1400, 0x9401, 0x0001], 0))
     first = fold.head
     fold.finalize("delta_in_b", delta([0x3C00, 0xBC00, 0x53FF, 0xD3FF]))
-    fold.finalize("wrong_head", delta_container(Header(0, 1, GENESIS, first, seed=SEED), shape, {1: record_1([(i, 1) for i in range(20)])}))
+    fold.finalize(
+        "wrong_head",
+        delta_container(Header(0, 1, GENESIS, first, seed=SEED), shape, {1: record_1([(i, 1) for i in range(20)])}),
+    )
     one, two = delta([5, 7], 3, 1), delta([8, 0x8003], 3, 4, seed=rand("second trainer"))
     pairs = sorted([(H(one), 3), (H(two), 2)])
     fold.finalize("merge", merge_container(head(1), pairs), sorted([one, two], key=H))
@@ -161,8 +174,15 @@ def fold_case() -> dict:
     broken = delta([1], 2)
     fold.finalize("bad_signature", broken[:-1] + bytes([broken[-1] ^ 1]))
     fold.finalize("not_a_container", b"PLD1")
-    third, stray = delta([9], 1), delta_container(Header(0, 1, GENESIS, first, seed=SEED), shape, {1: record_1([(i, 1) for i in range(20)])})
-    fold.finalize("merge_with_stray_child", merge_container(head(1), sorted([(H(third), 1), (H(stray), 1)])), sorted([third, stray], key=H))
+    third, stray = (
+        delta([9], 1),
+        delta_container(Header(0, 1, GENESIS, first, seed=SEED), shape, {1: record_1([(i, 1) for i in range(20)])}),
+    )
+    fold.finalize(
+        "merge_with_stray_child",
+        merge_container(head(1), sorted([(H(third), 1), (H(stray), 1)])),
+        sorted([third, stray], key=H),
+    )
     fold.finalize("void_to_itself", void_container(head(2), fold.head))
     fold.finalize("void_to_stranger", void_container(head(2), rand("no head of this chain")))
     fold.finalize("void", void_container(head(2), before))
