@@ -1,8 +1,8 @@
 """Write every golden vector file, or compare with the committed ones.
 
-    python generate.py            write data/*.json
-    python generate.py --check    write nothing; exit 1 naming the first file that differs
-    python generate.py seal gate  only these programs
+python generate.py            write data/*.json
+python generate.py --check    write nothing; exit 1 naming the first file that differs
+python generate.py seal gate  only these programs
 """
 
 import importlib
@@ -21,6 +21,13 @@ PROGRAMS = [
     "pld1_profiles",
     "pld1_signature",
     "pld1_merge_void",
+    "state",
+    "aggregate",
+    "signing",
+    "ack",
+    "certificate",
+    "fault",
+    "gate",
 ]
 DATA = Path(__file__).resolve().parent / "data"
 

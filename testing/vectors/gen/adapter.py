@@ -33,7 +33,16 @@ class Shape:
             for layer in range(self.layers):
                 for name, (n_in, n_out) in zip(MODULES, self.modules()):
                     rows, columns = (8, n_in) if side == "A" else (n_out, 8)
-                    out.append({"side": side, "layer": layer, "module": name, "rows": rows, "columns": columns, "offset": offset})
+                    out.append(
+                        {
+                            "side": side,
+                            "layer": layer,
+                            "module": name,
+                            "rows": rows,
+                            "columns": columns,
+                            "offset": offset,
+                        }
+                    )
                     offset += rows * columns
         return out
 

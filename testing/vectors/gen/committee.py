@@ -68,7 +68,15 @@ def committee_cases() -> list:
     """Active validators are first, first + step, ...; seats hold validator indices."""
     cases = []
     for preset, rounds in ROUNDS.items():
-        for count, first, step in ((1, 0, 1), (2, 5, 9), (16, 0, 1), (512, 3, 2), (513, 0, 1), (600, 10, 3), (2_000, 0, 7)):
+        for count, first, step in (
+            (1, 0, 1),
+            (2, 5, 9),
+            (16, 0, 1),
+            (512, 3, 2),
+            (513, 0, 1),
+            (600, 10, 3),
+            (2_000, 0, 7),
+        ):
             seed = rand(f"committee/{count}")
             active = [first + step * i for i in range(count)]
             seats = committee(active, seed, rounds)

@@ -128,6 +128,10 @@ def wire_cases() -> list:
 def generate() -> dict:
     """extra_data.json and wire.json."""
     return {
-        "extra_data.json": document("Header extraData, 64 bytes, against the header's parent hash.", "3", header_cases()),
-        "wire.json": document("Wire form of extra_data: the execution client's and the beacon node's view.", "4", wire_cases()),
+        "extra_data.json": document(
+            "Header extraData, 64 bytes, against the header's parent hash.", "3", header_cases()
+        ),
+        "wire.json": document(
+            "Wire form of extra_data: the execution client's and the beacon node's view.", "4", wire_cases()
+        ),
     }

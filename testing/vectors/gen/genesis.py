@@ -137,19 +137,37 @@ def refused_cases() -> list:
             cases.append(refusal(f"range_{key}_{i}", "out_of_range", toml=to_toml({**good, key: value})))
     losses = good["gate.reference_losses"]
     for name, value in (("negative", [-1]), ("large", [10**12 + 1])):
-        cases.append(refusal(f"loss_{name}", "out_of_range", toml=to_toml({**good, "gate.reference_losses": losses[1:] + value})))
+        cases.append(
+            refusal(f"loss_{name}", "out_of_range", toml=to_toml({**good, "gate.reference_losses": losses[1:] + value}))
+        )
     for count in (0, 31, 33):
         changed = {"gate.reference_losses": (losses + losses)[:count]}
         cases.append(refusal(f"losses_{count}", "wrong_count", toml=to_toml({**good, **changed})))
     root = good["execution_genesis_hash"].hex()
-    for name, text in (("upper", root.upper()), ("prefix", "0x" + root), ("short", root[:-1]), ("long", root + "0"), ("g", "g" + root[1:]), ("empty", "")):
+    for name, text in (
+        ("upper", root.upper()),
+        ("prefix", "0x" + root),
+        ("short", root[:-1]),
+        ("long", root + "0"),
+        ("g", "g" + root[1:]),
+        ("empty", ""),
+    ):
         cases.append(refusal(f"hash_{name}", "bad_hash", toml=to_toml({**good, "execution_genesis_hash": text})))
     for key in ("genesis_validators_root", "model.manifest_hash", "gate.dev_texts_hash"):
         cases.append(refusal(f"hash_upper_{key}", "bad_hash", toml=to_toml({**good, key: good[key].hex().upper()})))
-    for key, text in (("genesis_time", '"1700000000"'), ("slot_seconds", "3.0"), ("preset", "0"), ("lora.targets", '"q"')):
+    for key, text in (
+        ("genesis_time", '"1700000000"'),
+        ("slot_seconds", "3.0"),
+        ("preset", "0"),
+        ("lora.targets", '"q"'),
+    ):
         cases.append(refusal(f"type_{key}", "wrong_type", toml=to_toml({**good, key: Raw(text)})))
     text = to_toml(good)
-    cases.append(refusal("shape_too_large", "shape_too_large", toml=to_toml({**good, "model.layers": 256, "model.hidden": 65_536})))
+    cases.append(
+        refusal(
+            "shape_too_large", "shape_too_large", toml=to_toml({**good, "model.layers": 256, "model.hidden": 65_536})
+        )
+    )
     cases.append(refusal("key_twice", "syntax", toml="profile = 1\n" + text))
     cases.append(refusal("cut", "syntax", toml=text[: text.index("alpha") + 7]))
     cases.append(refusal("no_text", "missing_key", toml=""))
@@ -159,7 +177,13 @@ def refused_cases() -> list:
 def head_cases() -> list:
     """Heads after each block; 0^32 is an empty AI block."""
     cases = []
-    for name, pattern in (("none", ""), ("one", "u"), ("empty_only", "eee"), ("mixed", "euueeueu"), ("same_id_twice", "ss")):
+    for name, pattern in (
+        ("none", ""),
+        ("one", "u"),
+        ("empty_only", "eee"),
+        ("mixed", "euueeueu"),
+        ("same_id_twice", "ss"),
+    ):
         head = rand("genesis id")
         updates, heads = [], []
         for i, letter in enumerate(pattern):

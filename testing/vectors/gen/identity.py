@@ -152,7 +152,13 @@ def seed_cases() -> list:
             )
         credentials = b"\x01" + bytes(11) + funded["address"]
         cases.append(
-            {"name": name, "genesis_seed": text, "account": funded, "withdrawal_credentials": credentials, "validators": validators}
+            {
+                "name": name,
+                "genesis_seed": text,
+                "account": funded,
+                "withdrawal_credentials": credentials,
+                "validators": validators,
+            }
         )
     return cases
 
@@ -183,7 +189,13 @@ def generate() -> dict:
     """identity.json."""
     known_answers()
     eip = [
-        {"name": f"case_{i}", "seed": seed, "master_key": be(master, 32), "child_index": index, "child_key": be(child, 32)}
+        {
+            "name": f"case_{i}",
+            "seed": seed,
+            "master_key": be(master, 32),
+            "child_index": index,
+            "child_key": be(child, 32),
+        }
         for i, (seed, master, index, child) in enumerate(EIP_2333)
     ]
     about = "Keys, peer ids and funded account of a GENESIS_SEED; `eip2333`: the EIP's own test cases (keys as 32 bytes BE)."

@@ -21,7 +21,13 @@ def context_json() -> dict:
         name: {**s.as_json(), "values": s.values(), "chunks": s.chunks(), "last_chunk": s.chunk_length(s.chunks() - 1)}
         for name, s in SHAPES.items()
     }
-    return {"genesis_id": GENESIS, "model_head": HEAD, "trainer_secret": SEED, "trainer_key": ed25519.public_key(SEED), "shapes": shapes}
+    return {
+        "genesis_id": GENESIS,
+        "model_head": HEAD,
+        "trainer_secret": SEED,
+        "trainer_key": ed25519.public_key(SEED),
+        "shapes": shapes,
+    }
 
 
 def header(kind: int, profile: int, **changes) -> Header:

@@ -39,7 +39,11 @@ def small_cases(profile: int) -> list:
         ("large", "four_chunks", _filled("large", plenty, 2**30)),
         ("saturating", "four_chunks", {p: (-1) ** p * (2**31 - 1 - p) for p in exact}),
         ("least_i32", "four_chunks", {p: -(2**31) for p in exact}),
-        ("just_below_64", "four_chunks", {p: (-1) ** i * (2**30 - 2**19 + (i - 8) * 2**15) for i, p in enumerate(exact)}),
+        (
+            "just_below_64",
+            "four_chunks",
+            {p: (-1) ** i * (2**30 - 2**19 + (i - 8) * 2**15) for i, p in enumerate(exact)},
+        ),
         ("all_equal_ties", "four_chunks", {p: 5_000 for p in plenty}),
         ("tied_signs", "four_chunks", {p: 5_000 * (-1) ** (p % 2) for p in plenty}),
         ("tie_at_the_edge", "four_chunks", {p: 9_000 if p < 3 * 61 else -4_000 for p in plenty}),
@@ -48,13 +52,42 @@ def small_cases(profile: int) -> list:
         ("one_too_few_in_one_chunk", "four_chunks", {p: 50 for p in list(exact)[1:]} | {4096 + p: -50 for p in exact}),
         ("short_last_chunk", "four_chunks", _filled("short", range(0, 2560, 37), 10**5, 3)),
         ("tail_left_out", "tail_of_8", {8192 + p: 10**6 for p in range(8)} | {4096 + p: 3 for p in exact}),
-        ("three_chunks", "ten_chunks", {**_filled("c0", plenty, 900, 0), **_filled("c8", plenty, 10**8, 8), **_filled("c9", range(3, 256, 3), 10**4, 9)}),
+        (
+            "three_chunks",
+            "ten_chunks",
+            {
+                **_filled("c0", plenty, 900, 0),
+                **_filled("c8", plenty, 10**8, 8),
+                **_filled("c9", range(3, 256, 3), 10**4, 9),
+            },
+        ),
         ("no_change", "four_chunks", {}),
         ("only_zeros", "four_chunks", {p: 0 for p in plenty}),
         ("one_too_few", "four_chunks", {p: 10**6 for p in list(exact)[1:]}),
         ("full_tail_only", "tail_of_8", {8192 + p: 10**6 for p in range(8)}),
     ]
-    rounding = [2049, 2050, 2051, 4098, 4099, 4102, 4103, 4106, 4110, 4094, 4095, 4097, 2047, 2048, 1023, 1024, 1025, 8188, 8190, 8191]
+    rounding = [
+        2049,
+        2050,
+        2051,
+        4098,
+        4099,
+        4102,
+        4103,
+        4106,
+        4110,
+        4094,
+        4095,
+        4097,
+        2047,
+        2048,
+        1023,
+        1024,
+        1025,
+        8188,
+        8190,
+        8191,
+    ]
     rounding += [65504 + 13 * i for i in range(k - len(rounding))]
     rows.append(("rounding", "four_chunks", {11 * i: v * (-1) ** i for i, v in enumerate(rounding)}))
     if profile == 2:
@@ -105,5 +138,11 @@ def large_case(profile: int) -> dict:
 def encode_cases(profile: int) -> dict:
     """The header used by every case, the small cases and the large one."""
     head = header(0, profile)
-    fields = {"model_head": HEAD, "slot": head.slot, "commitment": head.commitment, "steps": head.steps, "tokens": head.tokens}
+    fields = {
+        "model_head": HEAD,
+        "slot": head.slot,
+        "commitment": head.commitment,
+        "steps": head.steps,
+        "tokens": head.tokens,
+    }
     return {"header": fields, "small": small_cases(profile), "large": large_case(profile)}

@@ -1,7 +1,7 @@
 """Sections 14.3 and 14.4: merges, the meaning of a merge, and voids."""
 
 from .common import H, document, le, rand, refusal
-from .pld1 import Header, decode, delta_container, merge_container, merged, signed, void_container, record_1
+from .pld1 import Header, decode, delta_container, merge_container, merged, record_1, signed, void_container
 from .pld1_common import GENESIS, HEAD, SEED, SHAPES, context_json, decoded_case, expect_refusal, header
 
 SHAPE = SHAPES["four_chunks"]
@@ -44,7 +44,11 @@ def container_cases() -> list:
         bad("order", "children_not_increasing", of([two[1], two[0]])),
         bad("order_in_the_middle", "children_not_increasing", of([(ids[i], 1) for i in (0, 2, 1, 3)])),
         bad("weight_0", "zero_weight", of([two[0], (ids[1], 0)])),
-        bad("count_less", "wrong_length", of([(i, 1) for i in ids[:3]])[:204] + le(2, 4) + of([(i, 1) for i in ids[:3]])[208:]),
+        bad(
+            "count_less",
+            "wrong_length",
+            of([(i, 1) for i in ids[:3]])[:204] + le(2, 4) + of([(i, 1) for i in ids[:3]])[208:],
+        ),
         bad("count_more", "wrong_length", unsigned[:204] + le(3, 4) + unsigned[208:]),
         bad("byte_missing", "wrong_length", unsigned[:-1]),
         bad("byte_more", "wrong_length", unsigned + b"\x00"),
@@ -76,7 +80,28 @@ def _meaning(name: str, pairs: list[tuple[bytes, int]], **merge_fields) -> dict:
 
 def meaning_cases() -> list:
     """Weighted means, half to even, disjoint and partly shared coordinates, zero results."""
-    small = [1, 2, 3, 4, 5, 0x8001, 0x8002, 0x8003, 0x8004, 0x8005, 7, 8, 9, 10, 11, 0x8007, 0x8008, 0x8009, 0x800A, 0x800B]
+    small = [
+        1,
+        2,
+        3,
+        4,
+        5,
+        0x8001,
+        0x8002,
+        0x8003,
+        0x8004,
+        0x8005,
+        7,
+        8,
+        9,
+        10,
+        11,
+        0x8007,
+        0x8008,
+        0x8009,
+        0x800A,
+        0x800B,
+    ]
     ones, minus = child("ones", [1]), child("minus", [0x8001])
     a, b, c = child("a", small), child("b", [2, 0x8002]), child("c", [3, 5, 0x8005], 10)
     large = child("large", [0x53FF, 0xD3FF])
@@ -119,7 +144,14 @@ def broken_children() -> list:
         cases.append(refusal(name, error, container=merge_container(header(1, 0), pairs), children=children))
     pairs = sorted([(H(good), 1), (rand("absent"), 1)])
     absent = merge_container(header(1, 0), pairs)
-    cases.append(refusal("bytes_of_another_child", "child_id_mismatch", container=absent, children=sorted([good, child("x", [6])], key=H)))
+    cases.append(
+        refusal(
+            "bytes_of_another_child",
+            "child_id_mismatch",
+            container=absent,
+            children=sorted([good, child("x", [6])], key=H),
+        )
+    )
     return cases
 
 
@@ -139,7 +171,12 @@ def void_cases() -> list:
     return [
         decoded_case("to_an_ancestor", "four_chunks", 1, good),
         decoded_case("to_genesis", "four_chunks", 1, void_container(header(2, 0), GENESIS)),
-        decoded_case("header_max", "four_chunks", 1, void_container(header(2, 0, slot=2**64 - 1, steps=2**32 - 1, tokens=2**32 - 1), ancestor)),
+        decoded_case(
+            "header_max",
+            "four_chunks",
+            1,
+            void_container(header(2, 0, slot=2**64 - 1, steps=2**32 - 1, tokens=2**32 - 1), ancestor),
+        ),
         bad("count_0", "wrong_record_count", put(204, le(0, 4))),
         bad("count_2", "wrong_record_count", put(204, le(2, 4))),
         bad("two_heads", "wrong_length", unsigned + ancestor),

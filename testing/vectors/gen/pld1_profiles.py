@@ -19,7 +19,9 @@ def valid_cases(profile: int) -> list:
     k = PROFILES[profile][0]
 
     def one(name, shape, records, **changes):
-        case = decoded_case(name, shape, profile, delta_container(header(0, profile, **changes), SHAPES[shape], records))
+        case = decoded_case(
+            name, shape, profile, delta_container(header(0, profile, **changes), SHAPES[shape], records)
+        )
         assert "error" not in case, case
         return case
 
@@ -37,8 +39,24 @@ def valid_cases(profile: int) -> list:
         one("last_positions", "four_chunks", {0: _record(profile, list(range(4096 - k, 4096)))}),
         one("spread_positions", "four_chunks", {2: _record(profile, spread)}),
         one("last_of_short_chunk", "four_chunks", {3: _record(profile, list(range(2560 - k, 2560)))}),
-        one("header_zeros", "four_chunks", rnd("one", "four_chunks", [1]), slot=0, commitment=bytes(32), steps=0, tokens=0),
-        one("header_max", "four_chunks", rnd("one", "four_chunks", [1]), slot=2**64 - 1, commitment=b"\xff" * 32, steps=2**32 - 1, tokens=2**32 - 1),
+        one(
+            "header_zeros",
+            "four_chunks",
+            rnd("one", "four_chunks", [1]),
+            slot=0,
+            commitment=bytes(32),
+            steps=0,
+            tokens=0,
+        ),
+        one(
+            "header_max",
+            "four_chunks",
+            rnd("one", "four_chunks", [1]),
+            slot=2**64 - 1,
+            commitment=b"\xff" * 32,
+            steps=2**32 - 1,
+            tokens=2**32 - 1,
+        ),
     ]
     positions = list(range(100, 100 + k))
     if profile == 1:
@@ -61,7 +79,9 @@ def valid_cases(profile: int) -> list:
 def structure_refusals(profile: int) -> list:
     """Header, counts, bitmap and lengths; every case is signed, so that only the named rule is broken."""
     shape = SHAPES["four_chunks"]
-    good = delta_container(header(0, profile), shape, {c: random_record(f"refused/{c}/{profile}", profile) for c in (0, 2)})
+    good = delta_container(
+        header(0, profile), shape, {c: random_record(f"refused/{c}/{profile}", profile) for c in (0, 2)}
+    )
     unsigned = good[:-64]
 
     def one(name, error, data, in_shape="four_chunks", sign=True):
@@ -114,7 +134,11 @@ def structure_refusals(profile: int) -> list:
     if profile == 1:  # long; once is enough
         long = unsigned + bytes(MAX_BYTES + 1 - len(unsigned) - 64)
         case = expect_refusal("150001_bytes", "too_long", "four_chunks", profile, signed(long, SEED))
-        short = {"container_prefix": unsigned, "zeros": MAX_BYTES + 1 - len(good), "container_suffix": case.pop("container")[-64:]}
+        short = {
+            "container_prefix": unsigned,
+            "zeros": MAX_BYTES + 1 - len(good),
+            "container_suffix": case.pop("container")[-64:],
+        }
         cases.append({"name": case["name"], "shape": case["shape"], **short, "error": case["error"]})
     return cases
 
@@ -145,7 +169,11 @@ def record_refusals(profile: int) -> list:
         one("positions_swapped", "positions_not_increasing", encode_positions([101, 100] + positions[2:], l) + tail),
         one("all_positions_0", "positions_not_increasing", encode_positions([0] * k, l) + tail),
         one("position_4096", "position_beyond_chunk", encode_positions(positions[:-1] + [4096], l) + tail),
-        one("position_largest", "position_beyond_chunk", encode_positions(positions[:-1] + [4096 + (1 << l) - 1], l) + tail),
+        one(
+            "position_largest",
+            "position_beyond_chunk",
+            encode_positions(positions[:-1] + [4096 + (1 << l) - 1], l) + tail,
+        ),
         one("short_chunk_2560", "position_beyond_chunk", encode_positions(list(range(2561 - k, 2561)), l) + tail, 3),
         one("short_chunk_4095", "position_beyond_chunk", encode_positions(positions[:-1] + [4095], l) + tail, 3),
         one("chunk_too_short", "position_beyond_chunk", encode_positions(list(range(k)), l) + tail, 2, "tail_of_8"),

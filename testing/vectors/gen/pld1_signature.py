@@ -71,7 +71,9 @@ def torsion_cases() -> list:
     for name, key in ALIASES.items():
         cases.append(case(f"key_{name}", key, from_nonce(key, 0, lambda h: h % 8 == 0), False))
     cases.append(case("key_mixed_order_holds", mixed, from_nonce(mixed, scalar, lambda h: h % 8 == 0), True))
-    cases.append(case("key_mixed_order_only_with_cofactor", mixed, from_nonce(mixed, scalar, lambda h: h % 8 == 4), False))
+    cases.append(
+        case("key_mixed_order_only_with_cofactor", mixed, from_nonce(mixed, scalar, lambda h: h % 8 == 4), False)
+    )
     own = e.public_key(SEED)
     cases.append(case("r_mixed_order_only_with_cofactor", own, from_nonce(own, scalar, lambda h: True, ORDER_8), False))
 

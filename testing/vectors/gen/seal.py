@@ -194,4 +194,7 @@ def generate() -> dict:
     assert K(b"").hex().startswith("c5d2460186f7233c927e7db2dcc703c0"), "not Keccak"
     public = document("A real Cancun header of a public test network: RLP and block hash.", "3", public_header())
     about = "Headers sealed at the lowest nonce; `checks`: nonces tried; `targets`: [hash, meets it] lists."
-    return {"header_goerli.json": public, "seal.json": document(about, "3", seal_cases(), checks=check_cases(), targets=target_cases())}
+    return {
+        "header_goerli.json": public,
+        "seal.json": document(about, "3", seal_cases(), checks=check_cases(), targets=target_cases()),
+    }
