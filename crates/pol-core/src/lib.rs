@@ -14,6 +14,7 @@
 
 pub mod ack;
 pub mod aggregate;
+pub mod block;
 pub mod bls;
 pub mod committee;
 pub mod delta;

@@ -1,0 +1,62 @@
+# The commands people type here. `just` lists them; every recipe runs with what scripts/setup prepared.
+
+set shell := ["scripts/with-env", "bash", "-euo", "pipefail", "-c"]
+
+# List the recipes
+default:
+    #!/bin/sh
+    exec just --list --unsorted
+
+# Bring this machine to where everything builds (--libtorch, --no-libtorch, --cuda)
+setup *arguments:
+    ./scripts/setup {{ arguments }}
+
+# Every check and the short tier of tests, as CI does
+test *arguments:
+    ./scripts/test {{ arguments }}
+
+# The same with the long tier: kills, soaks, big clusters
+test-long *arguments:
+    ./scripts/test --long {{ arguments }}
+
+# Only the tests, without set-up and lints; arguments go to nextest
+unit *arguments:
+    cargo nextest run --workspace {{ arguments }}
+
+# Format the Rust code
+fmt:
+    cargo fmt --all
+
+# Lints: rustfmt, clippy, shellcheck
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    shellcheck -x scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
+
+# API documentation, warnings are errors
+doc *arguments:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked {{ arguments }}
+
+# Dependencies: bans, licences, sources, known vulnerabilities (needs network)
+deny:
+    cargo deny --locked check
+
+# Rules about the repository itself
+tidy:
+    cargo nextest run --workspace --no-tests fail -E 'package(tidy)'
+
+# Speed of the rules, as the table that README carries
+bench-core:
+    cargo bench -p pol-core --bench core
+
+# Write the golden vectors anew with the independent Python programs
+vectors:
+    "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py
+
+# Check that the Python programs still give the golden vectors
+vectors-check:
+    "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py --check
+
+# Fuzz one target (needs a nightly toolchain and cargo-fuzz)
+fuzz target seconds="60":
+    cargo +nightly fuzz run --fuzz-dir testing/fuzz/cargo-fuzz {{ target }} -- -max_total_time={{ seconds }}

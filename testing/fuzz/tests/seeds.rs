@@ -1,0 +1,165 @@
+//! The seed corpora: valid inputs made by our own encoders, compared with the committed files.
+//!
+//! `POLAI_WRITE_SEEDS=1 cargo test -p pol-fuzz --test seeds` writes them.
+
+use std::{fs, path::Path};
+
+use pol_core::{
+    Hash32, ModelHead, ResultRoot, UpdateId,
+    ack::{AckData, VerifiedAck, VerifiedCertificate},
+    bls::SecretKey,
+    committee::QuorumRule,
+    delta::Profile,
+    extra_data::ExtraData,
+    fault::{FaultProof, Malfeasance, SignedHeader, SlashingPair, VerifiedFaultVote},
+    gate::NanoNats,
+    genesis::{ChainParameters, ChainSpec},
+    header::Header,
+    params::{DENEB_FORK_VERSION, Preset},
+    record::{Announcement, IdData, RecordKey},
+    ssz::BeaconBlockHeader,
+    state::Shape,
+    wire::WireHead,
+};
+
+const GVR: Hash32 = Hash32([4; 32]);
+
+fn key(i: usize) -> SecretKey {
+    SecretKey::from_bytes(&[u8::try_from(i + 1).unwrap(); 32]).unwrap()
+}
+
+fn ack(signer: usize, root: u8) -> VerifiedAck {
+    let data = AckData { update_id: UpdateId([1; 32]), model_head: ModelHead([2; 32]), result_root: ResultRoot([root; 32]) };
+    VerifiedAck::sign(data, &key(signer), GVR)
+}
+
+fn certificate(n: usize) -> Vec<u8> {
+    let acks: Vec<VerifiedAck> = (0..n.min(20)).map(|i| ack(i, 3)).collect();
+    VerifiedCertificate::build(n, acks.iter().enumerate()).unwrap().raw().encode()
+}
+
+fn wire(n: usize) -> Vec<u8> {
+    let update_id = if n == 0 { UpdateId::ZERO } else { UpdateId([1; 32]) };
+    let head = WireHead { extra_data: ExtraData { parent_hash: Hash32([7; 32]), update_id }, nonce: 5, difficulty: 16_384 };
+    let trailer = if n == 0 { Vec::new() } else { certificate(n) };
+    [head.encode().to_vec(), trailer].concat()
+}
+
+fn header() -> Vec<u8> {
+    let header = Header {
+        parent_hash: Hash32([1; 32]),
+        ommers_hash: Hash32([2; 32]),
+        beneficiary: [3; 20],
+        state_root: Hash32([4; 32]),
+        transactions_root: Hash32([5; 32]),
+        receipts_root: Hash32([6; 32]),
+        logs_bloom: [0; 256],
+        difficulty: 16_384,
+        number: 300,
+        gas_limit: 30_000_000,
+        gas_used: 21_000,
+        timestamp: 1_800_000_000,
+        extra_data: ExtraData { parent_hash: Hash32([1; 32]), update_id: UpdateId([9; 32]) }.encode(),
+        mix_hash: Hash32([7; 32]),
+        nonce: 77,
+        base_fee_per_gas: 7,
+        withdrawals_root: Hash32([8; 32]),
+        blob_gas_used: 0,
+        excess_blob_gas: 131_072,
+        parent_beacon_block_root: Hash32([9; 32]),
+    };
+    header.encode()
+}
+
+fn accused() -> SignedHeader {
+    let [parent_root, state_root, body_root] = [1, 2, 3].map(|b| Hash32([b; 32]));
+    let header = BeaconBlockHeader { slot: 100, proposer_index: 2, parent_root, state_root, body_root };
+    let mut signed = SignedHeader { header, signature: [0; 96] };
+    signed.signature = key(2).sign(signed.proposer_signing_root(DENEB_FORK_VERSION, GVR)).to_bytes();
+    signed
+}
+
+fn pair(pair: &SlashingPair) -> Vec<u8> {
+    let signed = |s: &SignedHeader| [s.header.to_bytes().to_vec(), s.signature.to_vec()].concat();
+    [signed(&pair.first), signed(&pair.second)].concat()
+}
+
+fn fault_pairs() -> Vec<Vec<u8>> {
+    let votes: Vec<(usize, VerifiedFaultVote)> =
+        [0, 1, 3, 4, 5].map(|seat| (seat, VerifiedFaultVote::sign(accused(), &key(seat), GVR))).to_vec();
+    let proof = FaultProof::build(8, votes.iter().map(|(seat, vote)| (*seat, vote))).unwrap();
+    let malfeasance = Malfeasance::build(2, &ack(2, 3), &ack(2, 4)).unwrap();
+    let plain = SlashingPair { first: accused(), second: accused() };
+    vec![pair(&proof.to_pair()), pair(&malfeasance.to_pair()), pair(&plain)]
+}
+
+fn id(trainers: u8) -> Vec<u8> {
+    let trainers = (0..trainers).map(|i| [i; 32]).collect();
+    let data = IdData { public_key: key(0).public_key().to_bytes(), node_key: [1; 32], trainers, sequence: 4 };
+    data.sign(&key(0), GVR).unwrap().raw().to_value()
+}
+
+fn chain_toml() -> Vec<u8> {
+    let spec = ChainSpec::new(&ChainParameters {
+        genesis_time: 1_800_000_000,
+        preset: Preset::Minimal,
+        slot_seconds: 3,
+        chain_id: 7_777,
+        genesis_validators_root: Hash32([1; 32]),
+        execution_genesis_hash: Hash32([2; 32]),
+        quorum: QuorumRule::Auto,
+        difficulty_floor: 16_384,
+        manifest_hash: Hash32([3; 32]),
+        shape: Shape::new(4, 128, 128, 64, 352).unwrap(),
+        dev_texts_hash: Hash32([4; 32]),
+        reference_losses: [NanoNats::new(2_000_000_000).unwrap(); 32],
+        profile: Profile::F16x20,
+        dev_slash_small: false,
+    });
+    spec.unwrap().to_toml().into_bytes()
+}
+
+fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let peer = ack(0, 3).raw().peer_id();
+    let keys = [
+        ack(0, 3).raw().key(),
+        RecordKey::ann(ModelHead([2; 32]), [3; 32]),
+        RecordKey::Id { peer },
+        RecordKey::fault(Hash32([4; 32]), peer),
+        RecordKey::Update(UpdateId([5; 32])),
+        RecordKey::Snapshot(ModelHead([6; 32])),
+    ];
+    let announcement = Announcement { update_id: UpdateId([1; 32]), model_head: ModelHead([2; 32]), size: 150_000, sequence: 9 };
+    vec![
+        ("extra_data", vec![vec![0; 64], wire(1)[..64].to_vec()]),
+        ("wire", vec![wire(0), wire(1), wire(9), wire(512)]),
+        ("header", vec![header()]),
+        ("record_key", keys.iter().map(RecordKey::to_bytes).collect()),
+        ("ack_value", vec![ack(0, 3).raw().to_value().to_vec()]),
+        ("announcement", vec![announcement.to_value().to_vec()]),
+        ("id_record", vec![id(0), id(1), id(4)]),
+        ("fault_vote", vec![VerifiedFaultVote::sign(accused(), &key(0), GVR).raw().to_value().to_vec()]),
+        ("certificate", vec![certificate(1), certificate(9), certificate(512)]),
+        ("certificate_check", vec![certificate(1), certificate(9)]),
+        ("fault_proof", fault_pairs()),
+        ("chain_toml", vec![chain_toml()]),
+        ("bls_points", vec![key(0).public_key().to_bytes().to_vec(), ack(0, 3).raw().signature.to_vec()]),
+    ]
+}
+
+#[test]
+fn seed_corpora_are_what_our_encoders_write() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    let write = std::env::var_os("POLAI_WRITE_SEEDS").is_some();
+    for (name, seeds) in corpora() {
+        for (i, seed) in seeds.iter().enumerate() {
+            let file = root.join(name).join(format!("{i:02}"));
+            if write {
+                fs::create_dir_all(root.join(name)).unwrap();
+                fs::write(&file, seed).unwrap();
+            }
+            let found = fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}; POLAI_WRITE_SEEDS=1 writes it", file.display()));
+            assert!(found == *seed, "{} is not what the encoder writes", file.display());
+        }
+    }
+}

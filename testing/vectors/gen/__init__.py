@@ -1,0 +1,1 @@
+"""Programs that write the golden vectors; each has `generate() -> {file name: document}`."""
