@@ -1,5 +1,7 @@
 """Section 8: the swap-or-not shuffle, committees and quorums."""
 
+from eth_consensus_specs.deneb import mainnet, minimal
+
 from .common import H, bit, document, le, rand
 
 ROUNDS = {"minimal": 10, "mainnet": 90}
@@ -54,8 +56,6 @@ def shuffle_cases() -> list:
 
 def _shuffle(name: str, rounds: int, count: int, seed: bytes, indices: list[int]) -> dict:
     """One seed and count; checked against the official generated specification."""
-    from eth_consensus_specs.deneb import mainnet, minimal
-
     spec = minimal if rounds == 10 else mainnet
     out = [shuffled_index(i, count, seed, rounds) for i in indices]
     checked = list(zip(indices, out))[:16] if count <= 2_000 else []  # the official form shuffles whole lists
