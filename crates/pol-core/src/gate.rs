@@ -26,6 +26,31 @@ impl NanoNats {
         if value >= 0 && value <= Self::MAX.0 { Some(Self(value)) } else { None }
     }
 
+    /// A loss in nats, given as the bits of an IEEE 754 double: the nearest nano-nat, ties to even. None when it is not finite, negative
+    /// or above 1,000 nats. (Negative zero is zero.)
+    ///
+    /// Integers only, so that every machine and language rounds alike.
+    pub fn from_f64_bits(bits: u64) -> Option<Self> {
+        /// 1,000.0; the order of positive doubles is the order of their bits.
+        const MOST: u64 = 0x408f_4000_0000_0000;
+        let bits = if bits == 1 << 63 { 0 } else { bits };
+        if bits > MOST {
+            return None;
+        }
+        let exponent = bits >> 52;
+        let fraction = bits & ((1 << 52) - 1);
+        let mantissa = if exponent == 0 { fraction } else { fraction | (1 << 52) };
+        // value = mantissa * 2^(max(exponent, 1) - 1075), and the exponent is at most 1032: a shift to the right by 43 or more.
+        let shift = u32::try_from(1_075_u64.checked_sub(exponent.max(1))?).ok()?;
+        let scaled = u128::from(mantissa).checked_mul(1_000_000_000)?;
+        let (Some(whole), Some(half)) = (scaled.checked_shr(shift), 1_u128.checked_shl(shift.checked_sub(1)?)) else {
+            return Some(Self(0));
+        };
+        let rest = scaled.checked_sub(whole.checked_shl(shift)?)?;
+        let up = rest > half || (rest == half && whole & 1 == 1);
+        Self::new(i64::try_from(whole.checked_add(u128::from(up))?).ok()?)
+    }
+
     /// The number.
     pub const fn get(self) -> i64 {
         self.0
@@ -160,6 +185,7 @@ pub fn prefix_order(update_id: UpdateId, public_key: &[u8; 48], texts: u32) -> V
 }
 
 #[cfg(test)]
+#[allow(clippy::float_arithmetic)]
 mod tests {
     use super::*;
 
@@ -214,6 +240,20 @@ mod tests {
         assert_eq!(nn(NanoNats::MAX.get()), Some(NanoNats::MAX));
         let most = verdict(Some(NanoNats::MAX), Some(NanoNats::MAX), TextSet::Full, SelfTest::Full);
         assert_eq!(most, Verdict::Abstain(AbstainReason::NotBetter));
+    }
+
+    #[test]
+    fn doubles_become_the_nearest_nano_nat() {
+        let from = |loss: f64| NanoNats::from_f64_bits(loss.to_bits()).map(NanoNats::get);
+        for loss in [0.0, 1e-300, 4.9e-10, 5.1e-10, 0.05, 1.0, 2.345_678_901, 8.381_39, 999.999_999_999_4, 1_000.0] {
+            let expected: i64 = format!("{:.0}", loss * 1e9).parse().unwrap();
+            assert_eq!(from(loss), Some(expected), "{loss}");
+        }
+        assert_eq!(from(-0.0), Some(0));
+        assert_eq!(from(1.5e-9 + 1.0), Some(1_000_000_002));
+        for bad in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e-300, -1.0, 1_000.000_001, f64::MAX] {
+            assert_eq!(from(bad), None, "{bad}");
+        }
     }
 
     #[test]

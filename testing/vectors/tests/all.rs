@@ -4,10 +4,20 @@
 
 #[path = "all/chain.rs"]
 mod chain;
+#[path = "all/faults.rs"]
+mod faults;
+#[path = "all/gates.rs"]
+mod gates;
 #[path = "all/names.rs"]
 mod names;
+#[path = "all/pld1.rs"]
+mod pld1;
+#[path = "all/records.rs"]
+mod records;
 #[path = "all/seals.rs"]
 mod seals;
+#[path = "all/states.rs"]
+mod states;
 
 macro_rules! files {
     ($($file:ident => $check:path),+ $(,)?) => {
@@ -23,14 +33,28 @@ macro_rules! files {
 }
 
 files! {
+    ack => records::records,
+    aggregate => states::aggregate,
+    certificate => faults::certificate,
     committee => names::committee,
     difficulty => seals::difficulty,
     extra_data => seals::extra_data,
+    fault => faults::fault,
+    gate => gates::gate,
     genesis => chain::genesis,
     header_goerli => seals::header_goerli,
     identity => names::identity,
+    keys => records::keys,
     model_head => chain::model_head,
+    pld1_merge => pld1::merges,
+    pld1_profile1 => pld1::profile,
+    pld1_profile2 => pld1::profile,
+    pld1_signature => pld1::containers,
+    pld1_void => pld1::containers,
+    record => records::records,
     seal => seals::seal,
+    signing => records::signing,
+    state => states::state,
     wire => seals::wire,
 }
 

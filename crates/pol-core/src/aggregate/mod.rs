@@ -16,4 +16,4 @@ mod rule;
 
 pub use krum::{KrumError, krum_scores};
 pub use overlap::{near_copy, overlap};
-pub use rule::{AggregateError, Choice, Input, MAX_INPUTS, MergePlan, Outcome, Rule, aggregate};
+pub use rule::{AggregateError, Choice, Input, MAX_INPUTS, MergePlan, Outcome, Rule, aggregate, weights};

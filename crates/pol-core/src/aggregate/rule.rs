@@ -106,6 +106,20 @@ pub struct Outcome<'a> {
     pub dropped: Vec<UpdateId>,
 }
 
+/// Weights of deltas with these tokens in one merge: t = max(1, tokens seen), m = the smallest t, `w = min(t, 4m) * 1024 / m`.
+///
+/// Tokens are claims, which is why they count at most 4-fold.
+pub fn weights(tokens: &[u32]) -> Vec<u16> {
+    let counted = |tokens: &u32| u64::from(*tokens).max(1);
+    let least = tokens.iter().map(counted).min().unwrap_or(1);
+    let weight = |tokens: &u32| {
+        let capped = counted(tokens).min(least.saturating_mul(4)).saturating_mul(1024);
+        // 1024..=4096 by construction.
+        capped.checked_div(least).and_then(|weight| u16::try_from(weight).ok()).unwrap_or(1024)
+    };
+    tokens.iter().map(weight).collect()
+}
+
 /// The children of a merge and their weights, by increasing id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergePlan<'a> {
@@ -113,17 +127,10 @@ pub struct MergePlan<'a> {
 }
 
 impl<'a> MergePlan<'a> {
-    /// Weights: t = max(1, tokens seen), m = the smallest t of these children, `w = min(t, 4m) * 1024 / m`.
     fn new(mut deltas: Vec<&'a CheckedDelta>) -> Self {
         deltas.sort_unstable_by_key(|delta| delta.update_id());
-        let tokens = |delta: &CheckedDelta| u64::from(delta.header().claims.tokens_seen.max(1));
-        let least = deltas.iter().map(|delta| tokens(delta)).min().unwrap_or(1);
-        let weight = |delta: &CheckedDelta| {
-            let capped = tokens(delta).min(least.saturating_mul(4)).saturating_mul(1024);
-            // 1024..=4096 by construction.
-            capped.checked_div(least).and_then(|weight| u16::try_from(weight).ok()).unwrap_or(1024)
-        };
-        Self { children: deltas.into_iter().map(|delta| (delta, weight(delta))).collect() }
+        let tokens: Vec<u32> = deltas.iter().map(|delta| delta.header().claims.tokens_seen).collect();
+        Self { children: deltas.into_iter().zip(weights(&tokens)).collect() }
     }
 
     /// (delta, weight) by increasing update id.
