@@ -4,12 +4,13 @@
 
 use std::{fs, path::Path};
 
+use ed25519_dalek::SigningKey;
 use pol_core::{
-    Hash32, ModelHead, ResultRoot, UpdateId,
+    GenesisId, Hash32, ModelHead, ResultRoot, UpdateId,
     ack::{AckData, VerifiedAck, VerifiedCertificate},
     bls::SecretKey,
     committee::QuorumRule,
-    delta::Profile,
+    delta::{Claims, Context, Profile, encode, encode_merge, encode_void},
     extra_data::ExtraData,
     fault::{FaultProof, Malfeasance, SignedHeader, SlashingPair, VerifiedFaultVote},
     gate::NanoNats,
@@ -119,6 +120,26 @@ fn chain_toml() -> Vec<u8> {
     spec.unwrap().to_toml().into_bytes()
 }
 
+/// The choice byte of the fuzz body, then a container.
+fn containers() -> Vec<Vec<u8>> {
+    let signer = SigningKey::from_bytes(&[9; 32]);
+    let claims = Claims { model_head: ModelHead([2; 32]), slot: 7, samples: Hash32::ZERO, inner_steps: 50, tokens_seen: 4_096 };
+    let genesis_id = GenesisId([0x11; 32]);
+    let shape = Shape::new(5, 64, 64, 32, 96).unwrap();
+    // Changes in chunks 0, 1, 5 and the short last one (9), growing and of both signs.
+    let mut change = vec![0; usize::try_from(shape.value_count()).unwrap()];
+    for (i, value) in (0_i32..).zip(change.iter_mut()) {
+        if matches!(i / 4_096, 0 | 1 | 5 | 9) && i % 3 == 0 {
+            *value = if i % 2 == 0 { i + 1 } else { -7 * i };
+        }
+    }
+    let delta = |profile| encode(&Context { genesis_id, shape, profile }, &claims, &change).unwrap();
+    let merge = encode_merge(&genesis_id, &claims, &[(UpdateId([1; 32]), 1), (UpdateId([2; 32]), 1_024)]).unwrap();
+    let void = encode_void(&genesis_id, &claims, &ModelHead([3; 32]));
+    let all = [(0, delta(Profile::F16x20)), (1, delta(Profile::Q2x48)), (0, merge), (1, void)];
+    all.map(|(choice, unsigned)| [vec![choice], unsigned.sign(&signer).into_bytes()].concat()).to_vec()
+}
+
 fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let peer = ack(0, 3).raw().peer_id();
     let keys = [
@@ -143,6 +164,7 @@ fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("certificate_check", vec![certificate(1), certificate(9)]),
         ("fault_proof", fault_pairs()),
         ("chain_toml", vec![chain_toml()]),
+        ("delta", containers()),
         ("bls_points", vec![key(0).public_key().to_bytes().to_vec(), ack(0, 3).raw().signature.to_vec()]),
     ]
 }
