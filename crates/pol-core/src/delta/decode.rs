@@ -236,6 +236,15 @@ impl CheckedDelta {
         to_usize(self.container.header.record_count).saturating_mul(self.profile.positions())
     }
 
+    /// (chunk, decoded record) in chunk order.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (u32, Record)> {
+        body::records(body::of(&self.container.bytes), &self.shape).map(|(chunk, bytes)| {
+            let mut record = Record::EMPTY;
+            record.read(self.profile, bytes);
+            (chunk, record)
+        })
+    }
+
     /// (flat index, change in units) with strictly increasing indices; no change is 0 and each is below 2^30.
     pub fn changes(&self) -> Changes<'_> {
         let records = body::records(body::of(&self.container.bytes), &self.shape);
