@@ -138,7 +138,7 @@ impl StructurallyValid {
 pub enum Checked {
     /// Kind 0.
     Delta(CheckedDelta),
-    /// Kind 1. Its children are not looked at yet: see [`super::merge`].
+    /// Kind 1. Its children are not looked at yet: see [`super::merge()`].
     Merge(CheckedMerge),
     /// Kind 2. That its head is a proper ancestor is asked in [`crate::state::fold`].
     Void(CheckedVoid),
