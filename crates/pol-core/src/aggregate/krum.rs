@@ -1,6 +1,6 @@
 //! Krum scores over norm-clipped deltas, in 128-bit integers (section 15; Blanchard et al. 2017).
 
-use super::overlap::common;
+use super::overlap::for_common;
 use crate::delta::{CheckedDelta, lower_median};
 
 /// Krum proves nothing with so few deltas. The caller's fault.
@@ -84,8 +84,10 @@ impl<'a> Scaled<'a> {
 
     /// Sum over the union of coordinates of (a - b)^2, as sum a^2 + sum b^2 - 2 sum ab: only shared coordinates have a product.
     fn distance(&self, other: &Self) -> u128 {
-        let product = common(self.delta, other.delta)
-            .fold(0_i128, |sum, (a, b)| sum.wrapping_add(self.value(a).wrapping_mul(other.value(b))));
+        let mut product = 0_i128;
+        for_common(self.delta, other.delta, |a, b| {
+            product = product.wrapping_add(self.value(a).wrapping_mul(other.value(b)));
+        });
         let squares = self.square_sum.wrapping_add(other.square_sum);
         squares.wrapping_sub(product.wrapping_mul(2)).unsigned_abs()
     }

@@ -2,11 +2,16 @@
 
 use core::cmp::Ordering;
 
-use crate::delta::CheckedDelta;
+use crate::delta::{CheckedDelta, Record};
+
+/// Values of a chunk (section 6.1).
+const CHUNK: usize = 4_096;
 
 /// Coordinates carried by both.
 pub fn overlap(a: &CheckedDelta, b: &CheckedDelta) -> usize {
-    common(a, b).count()
+    let mut count = 0_usize;
+    for_common(a, b, |_, _| count = count.saturating_add(1));
+    count
 }
 
 /// `overlap * 10 >= 4 * min(|a|, |b|)`: one is probably a copy of the other.
@@ -16,25 +21,50 @@ pub fn near_copy(a: &CheckedDelta, b: &CheckedDelta) -> bool {
     overlap(a, b).saturating_mul(10) >= a.change_count().min(b.change_count()).saturating_mul(4)
 }
 
-/// The values of both deltas at the coordinates they share.
-pub(super) fn common<'a>(a: &'a CheckedDelta, b: &'a CheckedDelta) -> impl Iterator<Item = (i32, i32)> + 'a {
-    let (mut a, mut b) = (a.changes(), b.changes());
-    let (mut head_a, mut head_b) = (a.next(), b.next());
-    core::iter::from_fn(move || {
-        loop {
-            let ((index_a, value_a), (index_b, value_b)) = (head_a?, head_b?);
-            let order = index_a.cmp(&index_b);
-            if order != Ordering::Greater {
-                head_a = a.next();
-            }
-            if order != Ordering::Less {
-                head_b = b.next();
-            }
-            if order == Ordering::Equal {
-                return Some((value_a, value_b));
+/// Calls `each` with the values of both deltas at every coordinate they share.
+pub(super) fn for_common(a: &CheckedDelta, b: &CheckedDelta, mut each: impl FnMut(i32, i32)) {
+    let mut table = Table([0; CHUNK]);
+    let (mut rest_a, mut rest_b) = (a.records(), b.records());
+    let (mut head_a, mut head_b) = (rest_a.next(), rest_b.next());
+    while let (Some((chunk_a, record_a)), Some((chunk_b, record_b))) = (&head_a, &head_b) {
+        let order = chunk_a.cmp(chunk_b);
+        if order == Ordering::Equal {
+            table.for_common(record_a, record_b, &mut each);
+        }
+        if order != Ordering::Greater {
+            head_a = rest_a.next();
+        }
+        if order != Ordering::Less {
+            head_b = rest_b.next();
+        }
+    }
+}
+
+/// Values of one record by position, 0 elsewhere: no record holds a 0. A look-up per position is several times faster than walking
+/// two sorted lists, whose every comparison the processor has to guess.
+struct Table([i32; CHUNK]);
+
+impl Table {
+    fn for_common(&mut self, a: &Record, b: &Record, each: &mut impl FnMut(i32, i32)) {
+        for (position, value) in a.entries() {
+            self.set(position, value);
+        }
+        for (position, of_b) in b.entries() {
+            match self.0.get(usize::from(position)) {
+                Some(0) | None => {}
+                Some(of_a) => each(*of_a, of_b),
             }
         }
-    })
+        for (position, _) in a.entries() {
+            self.set(position, 0);
+        }
+    }
+
+    fn set(&mut self, position: u16, value: i32) {
+        if let Some(place) = self.0.get_mut(usize::from(position)) {
+            *place = value;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -53,7 +83,9 @@ mod tests {
             let (a, b) = (fixtures::delta(x, HEAD), fixtures::delta(y, HEAD));
             let map: BTreeMap<u32, i32> = a.changes().collect();
             let expected: Vec<(i32, i32)> = b.changes().filter_map(|(i, v)| Some((*map.get(&i)?, v))).collect();
-            assert_eq!(common(&a, &b).collect::<Vec<_>>(), expected);
+            let mut found = Vec::new();
+            for_common(&a, &b, |a, b| found.push((a, b)));
+            assert_eq!(found, expected);
             assert_eq!((overlap(&a, &b), overlap(&b, &a)), (expected.len(), expected.len()));
         }
     }

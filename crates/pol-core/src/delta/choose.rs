@@ -145,6 +145,18 @@ mod tests {
     }
 
     #[test]
+    fn the_scale_is_refined_four_times_and_no_more() {
+        // By hand: 98, then 93, 89, 86, 84; a fifth turn would give 83.
+        let mut next = 100_u64;
+        let magnitudes = core::array::from_fn(|_| {
+            let now = next;
+            next = now * 101 / 100 + 1;
+            now
+        });
+        assert_eq!(fit_scale(&magnitudes), 84);
+    }
+
+    #[test]
     fn a_tie_at_one_and_a_half_scales_takes_the_larger_level() {
         assert_eq!((level(3, 2), level(2, 2), level(0, 1)), (2, 1, 1));
     }

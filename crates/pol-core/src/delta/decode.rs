@@ -138,7 +138,7 @@ impl StructurallyValid {
 pub enum Checked {
     /// Kind 0.
     Delta(CheckedDelta),
-    /// Kind 1. Its children are not looked at yet: see [`super::merge`].
+    /// Kind 1. Its children are not looked at yet: see [`super::merge()`].
     Merge(CheckedMerge),
     /// Kind 2. That its head is a proper ancestor is asked in [`crate::state::fold`].
     Void(CheckedVoid),
@@ -234,6 +234,15 @@ impl CheckedDelta {
     /// Values it changes.
     pub fn change_count(&self) -> usize {
         to_usize(self.container.header.record_count).saturating_mul(self.profile.positions())
+    }
+
+    /// (chunk, decoded record) in chunk order.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (u32, Record)> {
+        body::records(body::of(&self.container.bytes), &self.shape).map(|(chunk, bytes)| {
+            let mut record = Record::EMPTY;
+            record.read(self.profile, bytes);
+            (chunk, record)
+        })
     }
 
     /// (flat index, change in units) with strictly increasing indices; no change is 0 and each is below 2^30.

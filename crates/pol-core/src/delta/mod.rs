@@ -41,6 +41,7 @@ pub use header::{Claims, Context, HEADER_BYTES, Header, Kind, SIGNATURE_BYTES};
 pub use merge::{MergeError, merge};
 pub(crate) use merge::{check_child, weighted_mean};
 pub use profile::{Profile, RECORD_BYTES};
+pub(crate) use record::Record;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -15,10 +15,10 @@ const Q2_CODES_AT: usize = Q2_SCALE_AT + 2;
 
 /// One decoded record, on the stack. Only the first `len` places mean something.
 #[derive(Debug, Clone)]
-pub(super) struct Record {
-    pub(super) positions: [u16; MAX_POSITIONS],
-    pub(super) values: [i32; MAX_POSITIONS],
-    pub(super) len: usize,
+pub(crate) struct Record {
+    positions: [u16; MAX_POSITIONS],
+    values: [i32; MAX_POSITIONS],
+    len: usize,
 }
 
 impl Record {
@@ -42,6 +42,11 @@ impl Record {
             }
         }
         self.len = profile.positions();
+    }
+
+    /// (position, value) by increasing position.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u16, i32)> {
+        self.positions.iter().copied().zip(self.values.iter().copied()).take(self.len)
     }
 
     /// Place `i` as (position, value).
