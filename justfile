@@ -57,6 +57,7 @@ vectors:
 vectors-check:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py --check
 
-# Fuzz one target (needs a nightly toolchain and cargo-fuzz)
+# Fuzz one target (needs a nightly toolchain and cargo-fuzz); what it finds grows a corpus that git ignores
 fuzz target seconds="60":
-    cargo +nightly fuzz run --fuzz-dir testing/fuzz/cargo-fuzz {{ target }} -- -max_total_time={{ seconds }}
+    mkdir -p testing/fuzz/cargo-fuzz/corpus/{{ target }}
+    cargo +nightly fuzz run --fuzz-dir testing/fuzz/cargo-fuzz {{ target }} testing/fuzz/cargo-fuzz/corpus/{{ target }} testing/fuzz/seeds/{{ target }} -- -max_total_time={{ seconds }}

@@ -15,13 +15,14 @@
 )]
 
 mod certificate;
+mod delta;
 mod seal;
 #[allow(dead_code, reason = "each subject takes the timing helper that fits it")]
 mod table;
 
 type Subject = (&'static str, fn() -> Vec<table::Row>);
 
-const SUBJECTS: &[Subject] = &[("seal", seal::rows), ("certificate", certificate::rows)];
+const SUBJECTS: &[Subject] = &[("seal", seal::rows), ("certificate", certificate::rows), ("delta", delta::rows)];
 
 fn main() {
     // Cargo passes `--bench`; any other word picks subjects.
