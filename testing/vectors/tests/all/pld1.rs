@@ -255,7 +255,7 @@ fn transition(context: &Context, head: &ModelHead, container: &[u8], children: &
     fold(context, head, &id, Some(container), child, |_| false)
 }
 
-pub(crate) fn zero_words(reason: &ZeroReason) -> &'static [&'static str] {
+pub(crate) const fn zero_words(reason: &ZeroReason) -> &'static [&'static str] {
     match reason {
         ZeroReason::NoUpdate => &["no_update"],
         ZeroReason::Container(error) => words(error),
