@@ -250,7 +250,8 @@ mod tests {
             assert_eq!(from(loss), Some(expected), "{loss}");
         }
         assert_eq!(from(-0.0), Some(0));
-        assert_eq!(from(1.5e-9 + 1.0), Some(1_000_000_002));
+        // Exact halves: 1/1024 nats are 976,562.5 nano-nats.
+        assert_eq!([1.0, 3.0, 5.0].map(|n| from(n / 1_024.0)), [Some(976_562), Some(2_929_688), Some(4_882_812)]);
         for bad in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e-300, -1.0, 1_000.000_001, f64::MAX] {
             assert_eq!(from(bad), None, "{bad}");
         }
