@@ -32,6 +32,10 @@ pub const GATE_PREFIX_TOKENS_MIN: u64 = 2_000;
 pub const MERGE_CHILDREN: core::ops::RangeInclusive<usize> = 2..=8;
 /// Accepted updates between two snapshots.
 pub const SNAPSHOT_INTERVAL: u64 = 256;
+/// Signed envelope of a record, at most.
+pub const ENVELOPE_BYTES_MAX: usize = 1_024;
+/// How far in the future a record's `sealed_at` may lie. Seconds.
+pub const SEALED_AHEAD_SECONDS_MAX: u64 = 60;
 /// Trainer keys in one identity record, at most.
 pub const TRAINERS_PER_VALIDATOR: usize = 4;
 
