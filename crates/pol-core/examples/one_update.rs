@@ -9,7 +9,7 @@ use core::{num::NonZeroUsize, sync::atomic::AtomicBool};
 use ed25519_dalek::SigningKey;
 use pol_core::{
     Hash32, UpdateId,
-    ack::{AckData, VerifiedAck, VerifiedCertificate, pick},
+    ack::{AckData, RawCertificate, VerifiedAck, pick},
     block::{BlockContext, check_payload},
     bls::PublicKey,
     committee::{QuorumRule, ack_quorum},
@@ -46,7 +46,7 @@ fn chain() -> ChainSpec {
 
 fn main() {
     let chain = chain();
-    let (context, root) = (chain.delta_context(), chain.parameters().genesis_validators_root);
+    let (context, domains) = (chain.delta_context(), chain.domains());
     let (head, mut state) = (chain.genesis_head(), State::initial(&context.genesis_id, context.shape));
     println!("genesis    {}: {}", context.genesis_id, context.shape);
 
@@ -68,9 +68,9 @@ fn main() {
     let keys: Vec<PublicKey> = members.iter().map(|key| key.public_key()).collect();
     let quorum = ack_quorum(QuorumRule::Auto, keys.len());
     let data = AckData { update_id, model_head: head, result_root };
-    let acks: Vec<VerifiedAck> = members.iter().take(3).map(|key| VerifiedAck::sign(data, key, root)).collect();
+    let acks: Vec<VerifiedAck> = members.iter().take(3).map(|key| VerifiedAck::sign(data, key, &domains).unwrap()).collect();
     let candidate: Option<UpdateId> = pick([(update_id, acks.len())], quorum);
-    let certificate = VerifiedCertificate::build(keys.len(), acks.iter().enumerate()).unwrap().raw().encode();
+    let certificate = RawCertificate::build(keys.len(), acks.iter().enumerate()).unwrap().encode();
     println!("candidate  {} with {} of {} ACKs, quorum {quorum}", candidate.unwrap(), acks.len(), keys.len());
 
     // 4. The block carries the id, a seal and the certificate.
@@ -85,7 +85,7 @@ fn main() {
     println!("sealed     nonce {} at difficulty {difficulty}, {} bytes on the wire", sealed.nonce, wire.len());
 
     // 5. Every beacon node checks it from the block and its ancestors alone.
-    let at = BlockContext { parent_head: head, committee: &keys, quorum, genesis_validators_root: root };
+    let at = BlockContext { parent_head: head, committee: &keys, quorum: QuorumRule::Auto, domains: &domains };
     let block = check_payload(&wire, parent_hash, &at).unwrap();
     println!("imported   model head {}", block.model_head);
 

@@ -7,7 +7,9 @@ use crate::{
     Hash32, ModelHead, UpdateId,
     ack::{CertificateError, RawCertificate, VerifiedCertificate},
     bls::PublicKey,
+    committee::{QuorumRule, ack_quorum},
     difficulty::{DifficultyError, DifficultyRule, ParentSeal},
+    domains::Domains,
     extra_data::{ExtraData, ExtraDataError},
     header::Header,
     model_head,
@@ -18,6 +20,14 @@ use crate::{
 /// Why an execution header is refused. The proposer's fault, never transient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderRuleError {
+    /// Not a child of this parent.
+    #[error("parent hash: found {found}, expected {expected}")]
+    Parent {
+        /// The header's.
+        found: Hash32,
+        /// The parent's own.
+        expected: Hash32,
+    },
     /// Layout, or a first half that is not the parent hash.
     #[error(transparent)]
     ExtraData(#[from] ExtraDataError),
@@ -29,11 +39,19 @@ pub enum HeaderRuleError {
     Seal(#[from] SealError),
 }
 
-/// The execution half: extraData layout, difficulty rule, seal. Cheapest first; the seal costs two hashes.
+/// The execution half: parent hash, extraData layout, difficulty rule, seal. Cheapest first; the seal costs two hashes.
 ///
 /// # Errors
 /// [`HeaderRuleError`], each variant.
-pub fn check_header(header: &Header, parent: ParentSeal, rule: &DifficultyRule) -> Result<UpdateId, HeaderRuleError> {
+pub fn check_header(
+    header: &Header,
+    parent_hash: Hash32,
+    parent: ParentSeal,
+    rule: &DifficultyRule,
+) -> Result<UpdateId, HeaderRuleError> {
+    if header.parent_hash != parent_hash {
+        return Err(HeaderRuleError::Parent { found: header.parent_hash, expected: parent_hash });
+    }
     let extra_data = ExtraData::decode(&header.extra_data)?;
     extra_data.check(&header.parent_hash)?;
     rule.check(parent, header.timestamp, header.difficulty)?;
@@ -55,17 +73,15 @@ pub enum BlockError {
     Certificate(#[from] CertificateError),
 }
 
-impl BlockError {
-    /// True when signing a block with this `extra_data` and this error is reason 1 of section 11: it names an update, and the
-    /// certificate is missing, short or invalid. Any other error makes the block invalid, but nobody slashable.
-    pub fn is_certificate_fault(&self, extra_data: &[u8]) -> bool {
-        let names_update = WireHead::read(extra_data).is_ok_and(|head| !head.extra_data.is_empty());
-        let about_certificate = matches!(
-            self,
-            Self::Certificate(_) | Self::Wire(WireError::CertificateMissing { .. } | WireError::TrailerLength { .. })
-        );
-        names_update && about_certificate
-    }
+/// A refused payload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    /// Why.
+    pub error: BlockError,
+    /// True when signing a block with this payload is reason 1 of section 11: it has 80 bytes, the right parent hash and names an
+    /// update, and what follows is no valid certificate. All else makes the block invalid and nobody slashable.
+    pub certificate_fault: bool,
 }
 
 /// What the beacon half needs besides the payload.
@@ -75,10 +91,10 @@ pub struct BlockContext<'a, K> {
     pub parent_head: ModelHead,
     /// Keys by seat of the committee of the block's epoch.
     pub committee: &'a [K],
-    /// ACKs needed, from [`crate::committee::ack_quorum`].
-    pub quorum: usize,
-    /// The chain's genesis validators root.
-    pub genesis_validators_root: Hash32,
+    /// The chain's quorum.
+    pub quorum: QuorumRule,
+    /// The chain's domains.
+    pub domains: &'a Domains,
 }
 
 /// A payload that passed the beacon half.
@@ -95,24 +111,30 @@ pub struct CheckedBlock {
 /// Used at import for every block from any source, and by a proposer on its own payload before it is offered for signing.
 ///
 /// # Errors
-/// [`BlockError`], each variant.
+/// [`Refused`], with the answer to "is this slashable?".
 pub fn check_payload<K: AsRef<PublicKey>>(
     extra_data: &[u8],
     payload_parent_hash: Hash32,
     context: &BlockContext<'_, K>,
-) -> Result<CheckedBlock, BlockError> {
+) -> Result<CheckedBlock, Refused> {
+    let innocent = |error: BlockError| Refused { error, certificate_fault: false };
+    let head = WireHead::read(extra_data).map_err(|e| innocent(e.into()))?.extra_data;
+    head.check(&payload_parent_hash).map_err(|e| innocent(e.into()))?;
+    // From here on only the trailer can be wrong.
+    check_trailer(extra_data, context).map_err(|error| Refused { error, certificate_fault: !head.is_empty() })
+}
+
+fn check_trailer<K: AsRef<PublicKey>>(extra_data: &[u8], context: &BlockContext<'_, K>) -> Result<CheckedBlock, BlockError> {
     let wire = Wire::decode(extra_data)?;
-    let head = wire.head().extra_data;
-    head.check(&payload_parent_hash)?;
-    let certificate = if head.is_empty() {
+    let update_id = wire.head().extra_data.update_id;
+    let certificate = if update_id.is_zero() {
         None
     } else {
+        let quorum = ack_quorum(context.quorum, context.committee.len());
         let raw = RawCertificate::decode(wire.trailer())?;
-        let verified =
-            raw.verify(head.update_id, context.parent_head, context.committee, context.quorum, context.genesis_validators_root)?;
-        Some(verified)
+        Some(raw.verify(update_id, context.parent_head, context.committee, quorum, context.domains)?)
     };
-    Ok(CheckedBlock { model_head: model_head::child(context.parent_head, head.update_id), certificate })
+    Ok(CheckedBlock { model_head: model_head::child(context.parent_head, update_id), certificate })
 }
 
 #[cfg(test)]

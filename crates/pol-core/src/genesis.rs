@@ -13,6 +13,7 @@ use crate::{
     committee::QuorumRule,
     delta::{Context, Profile},
     difficulty::{DifficultyError, DifficultyRule},
+    domains::Domains,
     gate::NanoNats,
     params::{LORA_ALPHA, LORA_DROPOUT_PPM, LORA_RANK, LORA_TARGETS, Preset, SELF_TEST_TEXTS},
     sha256,
@@ -232,6 +233,11 @@ impl ChainSpec {
     /// `M_0`.
     pub fn genesis_head(&self) -> ModelHead {
         self.genesis_id().into()
+    }
+
+    /// What makes this chain's signatures its own.
+    pub fn domains(&self) -> Domains {
+        Domains::new(self.genesis_id(), self.genesis_validators_root)
     }
 
     /// What a delta decoder must know of this chain.

@@ -19,6 +19,7 @@ pub mod bls;
 pub mod committee;
 pub mod delta;
 pub mod difficulty;
+pub mod domains;
 pub mod extra_data;
 pub mod fault;
 pub mod gate;

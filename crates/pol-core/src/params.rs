@@ -48,16 +48,8 @@ pub const LORA_DROPOUT_PPM: u32 = 50_000;
 /// LoRA targets, one bit each, in the order q k v o gate up down.
 pub const LORA_TARGETS: u8 = 0x7f;
 
-/// Fork version of genesis; our three domains always use it.
-pub const GENESIS_FORK_VERSION: [u8; 4] = [0x10, 0x41, 0x49, 0x00];
-/// Altair's fork version (epoch 0).
-pub const ALTAIR_FORK_VERSION: [u8; 4] = [0x11, 0x41, 0x49, 0x00];
-/// Bellatrix' fork version (epoch 0).
-pub const BELLATRIX_FORK_VERSION: [u8; 4] = [0x12, 0x41, 0x49, 0x00];
-/// Capella's fork version (epoch 0).
-pub const CAPELLA_FORK_VERSION: [u8; 4] = [0x13, 0x41, 0x49, 0x00];
-/// Deneb's fork version (epoch 0): the fork in which all blocks are signed.
-pub const DENEB_FORK_VERSION: [u8; 4] = [0x14, 0x41, 0x49, 0x00];
+/// Prefix of the hash of which the fork versions carry three bytes.
+pub const FORK_TAG: &[u8] = b"pol-ai/fork/v1";
 
 /// Domain type of ACKs.
 pub const DOMAIN_AI_ACK: [u8; 4] = [0x41, 0x49, 0x41, 0x01];

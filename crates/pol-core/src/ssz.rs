@@ -4,7 +4,7 @@
 //! Six fixed containers do not justify a merkleization library whose major version every beacon node would have to share with us. The
 //! roots are held to the official Python specification by golden vectors.
 
-use crate::{Hash32, params, sha256};
+use crate::{Hash32, sha256};
 
 /// Root of two sibling nodes.
 pub(crate) fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
@@ -62,11 +62,6 @@ pub fn compute_domain(domain_type: [u8; 4], fork_version: [u8; 4], genesis_valid
         *to = *from;
     }
     Hash32(domain)
-}
-
-/// Domain of one of our own message types: always the genesis fork version, so that signatures of any epoch aggregate.
-pub fn ai_domain(domain_type: [u8; 4], genesis_validators_root: Hash32) -> Hash32 {
-    compute_domain(domain_type, params::GENESIS_FORK_VERSION, genesis_validators_root)
 }
 
 /// `compute_signing_root`: root of `SigningData { object_root, domain }`.

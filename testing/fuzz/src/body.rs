@@ -5,6 +5,7 @@ use pol_core::{
     ack::{RawAck, RawCertificate},
     bls::{PublicKey, SecretKey, Signature},
     delta::{Checked, Context, DeltaError, Profile, decode_structure},
+    domains::Domains,
     extra_data::ExtraData,
     fault::{FaultProof, Malfeasance, RawFaultVote, SignedHeader, SlashingKind, SlashingPair},
     genesis::ChainSpec,
@@ -151,7 +152,7 @@ fn fault_proof(data: &[u8]) {
     assert!(malfeasance.is_none() || kind == Some(SlashingKind::Malfeasance));
     if let Some(proof) = proof {
         assert_eq!(proof.to_pair(), pair);
-        let committee: Vec<(u64, ())> = (0..8).map(|index| (index, ())).collect();
+        let committee: Vec<u64> = (0..8).collect();
         explained(proof.check_votes(&committee, true));
     }
     if let Some(malfeasance) = malfeasance {
@@ -184,6 +185,6 @@ fn certificate_check(data: &[u8]) {
     let Ok(raw) = RawCertificate::decode(data) else { return };
     let Ok(secret) = SecretKey::from_bytes(&[0x33; 32]) else { return };
     let committee = vec![secret.public_key(); raw.seats.seats()];
-    let verdict = raw.verify(UpdateId([0x77; 32]), ModelHead::ZERO, &committee, 1, Hash32::ZERO);
+    let verdict = raw.verify(UpdateId([0x77; 32]), ModelHead::ZERO, &committee, 1, &Domains::new(GenesisId::ZERO, Hash32::ZERO));
     assert!(explained(verdict).is_none(), "a certificate that nobody signed for this update");
 }

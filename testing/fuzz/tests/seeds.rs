@@ -7,23 +7,26 @@ use std::{fs, path::Path};
 use ed25519_dalek::SigningKey;
 use pol_core::{
     GenesisId, Hash32, ModelHead, ResultRoot, UpdateId,
-    ack::{AckData, VerifiedAck, VerifiedCertificate},
+    ack::{AckData, RawCertificate, VerifiedAck},
     bls::SecretKey,
     committee::QuorumRule,
     delta::{Claims, Context, Profile, encode, encode_merge, encode_void},
+    domains::Domains,
     extra_data::ExtraData,
-    fault::{FaultProof, Malfeasance, SignedHeader, SlashingPair, VerifiedFaultVote},
+    fault::{FaultProof, Malfeasance, SignedHeader, SlashingPair, VerifiedFaultVote, VerifiedHeader},
     gate::NanoNats,
     genesis::{ChainParameters, ChainSpec},
     header::Header,
-    params::{DENEB_FORK_VERSION, Preset},
+    params::Preset,
     record::{Announcement, IdData, RecordKey},
     ssz::BeaconBlockHeader,
     state::Shape,
     wire::WireHead,
 };
 
-const GVR: Hash32 = Hash32([4; 32]);
+fn domains() -> Domains {
+    Domains::new(GenesisId([5; 32]), Hash32([4; 32]))
+}
 
 fn key(i: usize) -> SecretKey {
     SecretKey::from_bytes(&[u8::try_from(i + 1).unwrap(); 32]).unwrap()
@@ -31,12 +34,12 @@ fn key(i: usize) -> SecretKey {
 
 fn ack(signer: usize, root: u8) -> VerifiedAck {
     let data = AckData { update_id: UpdateId([1; 32]), model_head: ModelHead([2; 32]), result_root: ResultRoot([root; 32]) };
-    VerifiedAck::sign(data, &key(signer), GVR)
+    VerifiedAck::sign(data, &key(signer), &domains()).unwrap()
 }
 
 fn certificate(n: usize) -> Vec<u8> {
     let acks: Vec<VerifiedAck> = (0..n.min(20)).map(|i| ack(i, 3)).collect();
-    VerifiedCertificate::build(n, acks.iter().enumerate()).unwrap().raw().encode()
+    RawCertificate::build(n, acks.iter().enumerate()).unwrap().encode()
 }
 
 fn wire(n: usize) -> Vec<u8> {
@@ -72,12 +75,12 @@ fn header() -> Vec<u8> {
     header.encode()
 }
 
-fn accused() -> SignedHeader {
+fn accused() -> VerifiedHeader {
     let [parent_root, state_root, body_root] = [1, 2, 3].map(|b| Hash32([b; 32]));
     let header = BeaconBlockHeader { slot: 100, proposer_index: 2, parent_root, state_root, body_root };
     let mut signed = SignedHeader { header, signature: [0; 96] };
-    signed.signature = key(2).sign(signed.proposer_signing_root(DENEB_FORK_VERSION, GVR)).to_bytes();
-    signed
+    signed.signature = key(2).sign(signed.signing_root(&domains())).to_bytes();
+    signed.verify(|_| Some(key(2).public_key()), &domains()).unwrap()
 }
 
 fn pair(pair: &SlashingPair) -> Vec<u8> {
@@ -87,17 +90,17 @@ fn pair(pair: &SlashingPair) -> Vec<u8> {
 
 fn fault_pairs() -> Vec<Vec<u8>> {
     let votes: Vec<(usize, VerifiedFaultVote)> =
-        [0, 1, 3, 4, 5].map(|seat| (seat, VerifiedFaultVote::sign(accused(), &key(seat), GVR))).to_vec();
+        [0, 1, 3, 4, 5].map(|seat| (seat, VerifiedFaultVote::sign(&accused(), &key(seat), &domains()))).to_vec();
     let proof = FaultProof::build(8, votes.iter().map(|(seat, vote)| (*seat, vote))).unwrap();
     let malfeasance = Malfeasance::build(2, &ack(2, 3), &ack(2, 4)).unwrap();
-    let plain = SlashingPair { first: accused(), second: accused() };
+    let plain = SlashingPair { first: *accused().signed(), second: *accused().signed() };
     vec![pair(&proof.to_pair()), pair(&malfeasance.to_pair()), pair(&plain)]
 }
 
 fn id(trainers: u8) -> Vec<u8> {
     let trainers = (0..trainers).map(|i| [i; 32]).collect();
     let data = IdData { public_key: key(0).public_key().to_bytes(), node_key: [1; 32], trainers, sequence: 4 };
-    data.sign(&key(0), GVR).unwrap().raw().to_value()
+    data.sign(&key(0), &domains()).unwrap().raw().to_value()
 }
 
 fn chain_toml() -> Vec<u8> {
@@ -159,7 +162,7 @@ fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("ack_value", vec![ack(0, 3).raw().to_value().to_vec()]),
         ("announcement", vec![announcement.to_value().to_vec()]),
         ("id_record", vec![id(0), id(1), id(4)]),
-        ("fault_vote", vec![VerifiedFaultVote::sign(accused(), &key(0), GVR).raw().to_value().to_vec()]),
+        ("fault_vote", vec![VerifiedFaultVote::sign(&accused(), &key(0), &domains()).raw().to_value().to_vec()]),
         ("certificate", vec![certificate(1), certificate(9), certificate(512)]),
         ("certificate_check", vec![certificate(1), certificate(9)]),
         ("fault_proof", fault_pairs()),

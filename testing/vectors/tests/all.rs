@@ -38,6 +38,7 @@ files! {
     certificate => faults::certificate,
     committee => names::committee,
     difficulty => seals::difficulty,
+    envelope => records::envelopes,
     extra_data => seals::extra_data,
     fault => faults::fault,
     gate => gates::gate,

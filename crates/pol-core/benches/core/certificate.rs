@@ -2,20 +2,24 @@
 
 use blst::{BLST_ERROR, min_pk};
 use pol_core::{
-    Hash32, ModelHead, ResultRoot, UpdateId,
-    ack::{AckData, RawCertificate, VerifiedAck, VerifiedCertificate},
+    GenesisId, Hash32, ModelHead, ResultRoot, UpdateId,
+    ack::{AckData, RawCertificate, VerifiedAck},
     bls::{PublicKey, SecretKey},
+    domains::Domains,
 };
 
 use crate::table::{Row, median_pair};
 
 const SEATS: usize = 512;
 const RUNS: usize = 60;
-const GVR: Hash32 = Hash32([4; 32]);
 const DST: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
 
+fn domains() -> Domains {
+    Domains::new(GenesisId([5; 32]), Hash32([4; 32]))
+}
+
 fn check(raw: &RawCertificate, data: &AckData, committee: &[PublicKey]) -> bool {
-    raw.verify(data.update_id, data.model_head, committee, SEATS / 2, GVR).is_ok()
+    raw.verify(data.update_id, data.model_head, committee, SEATS / 2, &domains()).is_ok()
 }
 
 pub fn rows() -> Vec<Row> {
@@ -23,9 +27,9 @@ pub fn rows() -> Vec<Row> {
     let master = SecretKey::derive_master(&[7; 32]).unwrap();
     let secrets: Vec<SecretKey> = (0..SEATS as u32).map(|i| master.derive_child(i)).collect();
     let committee: Vec<PublicKey> = secrets.iter().map(SecretKey::public_key).collect();
-    let acks: Vec<VerifiedAck> = secrets.iter().map(|key| VerifiedAck::sign(data, key, GVR)).collect();
-    let good = *VerifiedCertificate::build(SEATS, acks.iter().enumerate()).unwrap().raw();
-    let wrong = VerifiedAck::sign(AckData { update_id: UpdateId([9; 32]), ..data }, &secrets[0], GVR);
+    let acks: Vec<VerifiedAck> = secrets.iter().map(|key| VerifiedAck::sign(data, key, &domains()).unwrap()).collect();
+    let good = RawCertificate::build(SEATS, acks.iter().enumerate()).unwrap();
+    let wrong = VerifiedAck::sign(AckData { update_id: UpdateId([9; 32]), ..data }, &secrets[0], &domains()).unwrap();
     let bad = RawCertificate { signature: wrong.raw().signature, ..good };
     assert!(check(&good, &data, &committee) && !check(&bad, &data, &committee));
 
@@ -33,7 +37,7 @@ pub fn rows() -> Vec<Row> {
     let points: Vec<min_pk::PublicKey> =
         committee.iter().map(|key| min_pk::PublicKey::from_bytes(&key.to_bytes()).unwrap()).collect();
     let references: Vec<&min_pk::PublicKey> = points.iter().collect();
-    let root = data.signing_root(GVR);
+    let root = data.signing_root(&domains());
     let blst = || {
         let signature = min_pk::Signature::from_bytes(&good.signature).unwrap();
         let verdict = signature.fast_aggregate_verify(true, &root.0, DST, &references);

@@ -2,9 +2,10 @@
 
 use super::{AckData, VerifiedAck};
 use crate::{
-    Hash32, ModelHead, ResultRoot, UpdateId,
+    ModelHead, ResultRoot, UpdateId,
     bls::{BlsError, PublicKey, SIGNATURE_BYTES, Signature},
     committee::{SeatBits, SeatError},
+    domains::Domains,
     ssz::Reader,
 };
 
@@ -82,53 +83,9 @@ impl RawCertificate {
         Ok(Self { result_root, seats: SeatBits::from_bytes(n, bits)?, signature: Reader(signature).take() })
     }
 
-    /// The trailer's bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let n = u16::try_from(self.seats.seats()).unwrap_or_default();
-        let parts: [&[u8]; 4] = [&self.result_root.0, &n.to_le_bytes(), self.seats.to_bytes(), &self.signature];
-        parts.concat()
-    }
-
-    /// Checks the certificate for `update_id` on `model_head` against the committee of the block's epoch, keys by seat.
-    ///
-    /// Cheap tests come first: size, quorum, then one subgroup check and one pairing.
-    ///
-    /// # Errors
-    /// [`CertificateError::Committee`], [`CertificateError::Quorum`], [`CertificateError::Bls`].
-    pub fn verify<K: AsRef<PublicKey>>(
-        &self,
-        update_id: UpdateId,
-        model_head: ModelHead,
-        committee: &[K],
-        quorum: usize,
-        genesis_validators_root: Hash32,
-    ) -> Result<VerifiedCertificate, CertificateError> {
-        if self.seats.seats() != committee.len() {
-            return Err(CertificateError::Committee { found: self.seats.seats(), expected: committee.len() });
-        }
-        let found = self.seats.count();
-        if found < quorum.max(1) {
-            return Err(CertificateError::Quorum { found, expected: quorum.max(1) });
-        }
-        let data = AckData { update_id, model_head, result_root: self.result_root };
-        let signers = committee.iter().enumerate().filter(|(seat, _)| self.seats.get(*seat)).map(|(_, key)| key.as_ref());
-        let signature = Signature::from_bytes(&self.signature)?;
-        signature.fast_aggregate_verify(data.signing_root(genesis_validators_root), signers)?;
-        Ok(VerifiedCertificate { raw: *self, data })
-    }
-}
-
-/// A certificate that a committee's quorum really signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerifiedCertificate {
-    raw: RawCertificate,
-    data: AckData,
-}
-
-impl VerifiedCertificate {
     /// Builds a certificate from single ACKs, given by seat of a committee of `n`.
     ///
-    /// The caller has looked up that each ACK's key is the key of its seat. A seat that comes twice counts once.
+    /// The caller has looked up that each ACK's key is the key of its seat; [`Self::verify`] would tell. A seat that comes twice counts once.
     ///
     /// # Errors
     /// [`CertificateError::Seats`] for a bad `n` or seat, [`CertificateError::Mixed`], [`CertificateError::Bls`] for no ACK at all.
@@ -150,9 +107,53 @@ impl VerifiedCertificate {
         }
         let data = signed.ok_or(BlsError::Empty)?;
         let signature = Signature::aggregate(&signatures)?.to_bytes();
-        Ok(Self { raw: RawCertificate { result_root: data.result_root, seats, signature }, data })
+        Ok(Self { result_root: data.result_root, seats, signature })
     }
 
+    /// The trailer's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let n = u16::try_from(self.seats.seats()).unwrap_or_default();
+        let parts: [&[u8]; 4] = [&self.result_root.0, &n.to_le_bytes(), self.seats.to_bytes(), &self.signature];
+        parts.concat()
+    }
+
+    /// Checks the certificate for `update_id` on `model_head` against the committee of the block's epoch, keys by seat.
+    ///
+    /// Cheap tests come first: size, quorum, then one subgroup check and one pairing.
+    ///
+    /// # Errors
+    /// [`CertificateError::Committee`], [`CertificateError::Quorum`], [`CertificateError::Bls`].
+    pub fn verify<K: AsRef<PublicKey>>(
+        &self,
+        update_id: UpdateId,
+        model_head: ModelHead,
+        committee: &[K],
+        quorum: usize,
+        domains: &Domains,
+    ) -> Result<VerifiedCertificate, CertificateError> {
+        if self.seats.seats() != committee.len() {
+            return Err(CertificateError::Committee { found: self.seats.seats(), expected: committee.len() });
+        }
+        let found = self.seats.count();
+        if found < quorum.max(1) {
+            return Err(CertificateError::Quorum { found, expected: quorum.max(1) });
+        }
+        let data = AckData { update_id, model_head, result_root: self.result_root };
+        let signers = committee.iter().enumerate().filter(|(seat, _)| self.seats.get(*seat)).map(|(_, key)| key.as_ref());
+        let signature = Signature::from_bytes(&self.signature)?;
+        signature.fast_aggregate_verify(data.signing_root(domains), signers)?;
+        Ok(VerifiedCertificate { raw: *self, data })
+    }
+}
+
+/// A certificate that a committee's quorum really signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedCertificate {
+    raw: RawCertificate,
+    data: AckData,
+}
+
+impl VerifiedCertificate {
     /// The bytes' form.
     pub const fn raw(&self) -> &RawCertificate {
         &self.raw
@@ -175,10 +176,11 @@ pub fn pick(candidates: impl IntoIterator<Item = (UpdateId, usize)>, quorum: usi
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::data, *};
+    use super::{
+        super::tests::{chain, data},
+        *,
+    };
     use crate::bls::SecretKey;
-
-    const GVR: Hash32 = Hash32([4; 32]);
 
     struct Seat(PublicKey);
 
@@ -195,8 +197,9 @@ mod tests {
     }
 
     fn certificate(keys: &[SecretKey], signers: &[usize]) -> RawCertificate {
-        let acks: Vec<(usize, VerifiedAck)> = signers.iter().map(|i| (*i, VerifiedAck::sign(data(), &keys[*i], GVR))).collect();
-        *VerifiedCertificate::build(keys.len(), acks.iter().map(|(i, a)| (*i, a))).unwrap().raw()
+        let acks: Vec<(usize, VerifiedAck)> =
+            signers.iter().map(|i| (*i, VerifiedAck::sign(data(), &keys[*i], &chain(1)).unwrap())).collect();
+        RawCertificate::build(keys.len(), acks.iter().map(|(i, a)| (*i, a))).unwrap()
     }
 
     #[test]
@@ -206,7 +209,7 @@ mod tests {
             let signers: Vec<usize> = (0..keys.len()).step_by(2).collect();
             let raw = certificate(&keys, &signers);
             assert_eq!(RawCertificate::decode(&raw.encode()), Ok(raw));
-            let verified = raw.verify(data().update_id, data().model_head, &seats, signers.len(), GVR).unwrap();
+            let verified = raw.verify(data().update_id, data().model_head, &seats, signers.len(), &chain(1)).unwrap();
             assert_eq!(verified.data(), &data());
         }
     }
@@ -216,18 +219,18 @@ mod tests {
         let (keys, seats) = committee(5);
         let raw = certificate(&keys, &[0, 3]);
         let (id, head) = (data().update_id, data().model_head);
-        assert_eq!(raw.verify(id, head, &seats, 3, GVR), Err(CertificateError::Quorum { found: 2, expected: 3 }));
-        assert_eq!(raw.verify(id, head, &seats[1..], 2, GVR), Err(CertificateError::Committee { found: 5, expected: 4 }));
+        assert_eq!(raw.verify(id, head, &seats, 3, &chain(1)), Err(CertificateError::Quorum { found: 2, expected: 3 }));
+        assert_eq!(raw.verify(id, head, &seats[1..], 2, &chain(1)), Err(CertificateError::Committee { found: 5, expected: 4 }));
         let mismatch = Err(CertificateError::Bls(BlsError::Mismatch));
-        assert_eq!(raw.verify(UpdateId([9; 32]), head, &seats, 2, GVR), mismatch);
-        assert_eq!(raw.verify(id, ModelHead([9; 32]), &seats, 2, GVR), mismatch);
-        assert_eq!(raw.verify(id, head, &seats, 2, Hash32::ZERO), mismatch);
+        assert_eq!(raw.verify(UpdateId([9; 32]), head, &seats, 2, &chain(1)), mismatch);
+        assert_eq!(raw.verify(id, ModelHead([9; 32]), &seats, 2, &chain(1)), mismatch);
+        assert_eq!(raw.verify(id, head, &seats, 2, &chain(2)), mismatch);
         let mut other = raw;
         other.result_root = ResultRoot([9; 32]);
-        assert_eq!(other.verify(id, head, &seats, 2, GVR), mismatch);
+        assert_eq!(other.verify(id, head, &seats, 2, &chain(1)), mismatch);
         let mut other = raw;
         other.seats.set(1);
-        assert_eq!(other.verify(id, head, &seats, 2, GVR), mismatch, "a seat that did not sign");
+        assert_eq!(other.verify(id, head, &seats, 2, &chain(1)), mismatch, "a seat that did not sign");
     }
 
     #[test]
@@ -235,7 +238,7 @@ mod tests {
         let (keys, seats) = committee(2);
         let mut raw = certificate(&keys, &[0]);
         raw.seats = SeatBits::new(2).unwrap();
-        let verdict = raw.verify(data().update_id, data().model_head, &seats, 0, GVR);
+        let verdict = raw.verify(data().update_id, data().model_head, &seats, 0, &chain(1));
         assert_eq!(verdict, Err(CertificateError::Quorum { found: 0, expected: 1 }));
     }
 
@@ -254,12 +257,13 @@ mod tests {
     fn acks_for_different_roots_do_not_mix() {
         let (keys, _) = committee(2);
         let other = AckData { result_root: ResultRoot([8; 32]), ..data() };
-        let acks = [VerifiedAck::sign(data(), &keys[0], GVR), VerifiedAck::sign(other, &keys[1], GVR)];
-        assert_eq!(VerifiedCertificate::build(2, acks.iter().enumerate()), Err(CertificateError::Mixed));
-        assert!(VerifiedCertificate::build(2, []).is_err());
-        let twice = VerifiedCertificate::build(2, [(0, &acks[0]), (0, &acks[0])]).unwrap();
-        assert_eq!(twice.raw().seats.count(), 1);
-        assert!(VerifiedCertificate::build(2, [(2, &acks[0])]).is_err());
+        let acks =
+            [VerifiedAck::sign(data(), &keys[0], &chain(1)).unwrap(), VerifiedAck::sign(other, &keys[1], &chain(1)).unwrap()];
+        assert_eq!(RawCertificate::build(2, acks.iter().enumerate()), Err(CertificateError::Mixed));
+        assert!(RawCertificate::build(2, []).is_err());
+        let twice = RawCertificate::build(2, [(0, &acks[0]), (0, &acks[0])]).unwrap();
+        assert_eq!(twice.seats.count(), 1);
+        assert!(RawCertificate::build(2, [(2, &acks[0])]).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub use certificate::{CERTIFICATE_FIXED_BYTES, CertificateError, RawCertificate,
 use crate::{
     Hash32, ModelHead, ResultRoot, UpdateId,
     bls::{BlsError, PublicKey, SecretKey, Signature},
+    domains::Domains,
     identity::PeerId,
     params::DOMAIN_AI_ACK,
     record::RecordKey,
@@ -43,9 +44,9 @@ impl AckData {
         Hash32(ssz::container4(&[self.update_id.0, self.model_head.0, self.result_root.0, [0; 32]]))
     }
 
-    /// What the BLS key signs on the chain with this genesis validators root.
-    pub fn signing_root(&self, genesis_validators_root: Hash32) -> Hash32 {
-        ssz::signing_root(self.root(), ssz::ai_domain(DOMAIN_AI_ACK, genesis_validators_root))
+    /// What the BLS key signs on this chain.
+    pub fn signing_root(&self, domains: &Domains) -> Hash32 {
+        ssz::signing_root(self.root(), domains.ai(DOMAIN_AI_ACK))
     }
 }
 
@@ -152,21 +153,21 @@ impl RawAck {
     ///
     /// # Errors
     /// [`AckError::Bls`].
-    pub fn verify(&self, genesis_validators_root: Hash32) -> Result<VerifiedAck, AckError> {
+    pub fn verify(&self, domains: &Domains) -> Result<VerifiedAck, AckError> {
         let key = PublicKey::from_bytes(&self.public_key)?;
-        self.verify_with(&key, genesis_validators_root)
+        self.verify_with(&key, domains)
     }
 
     /// As [`Self::verify`] with a cached key, which must be the record's own.
     ///
     /// # Errors
     /// [`AckError::Bls`]; [`BlsError::Mismatch`] too when `key` is another key.
-    pub fn verify_with(&self, key: &PublicKey, genesis_validators_root: Hash32) -> Result<VerifiedAck, AckError> {
+    pub fn verify_with(&self, key: &PublicKey, domains: &Domains) -> Result<VerifiedAck, AckError> {
         if key.to_bytes() != self.public_key {
             return Err(BlsError::Mismatch.into());
         }
         let signature = Signature::from_bytes(&self.signature)?;
-        signature.verify(self.data.signing_root(genesis_validators_root), key)?;
+        signature.verify(self.data.signing_root(domains), key)?;
         Ok(VerifiedAck { raw: *self, signature })
     }
 }
@@ -180,10 +181,16 @@ pub struct VerifiedAck {
 
 impl VerifiedAck {
     /// Signs. The caller's guard has decided and synced that this may be signed (one result root per update and head).
-    pub fn sign(data: AckData, key: &SecretKey, genesis_validators_root: Hash32) -> Self {
-        let signature = key.sign(data.signing_root(genesis_validators_root));
+    ///
+    /// # Errors
+    /// [`AckError::ZeroUpdate`]: there is nothing to acknowledge.
+    pub fn sign(data: AckData, key: &SecretKey, domains: &Domains) -> Result<Self, AckError> {
+        if data.update_id.is_zero() {
+            return Err(AckError::ZeroUpdate);
+        }
+        let signature = key.sign(data.signing_root(domains));
         let raw = RawAck { data, public_key: key.public_key().to_bytes(), signature: signature.to_bytes() };
-        Self { raw, signature }
+        Ok(Self { raw, signature })
     }
 
     /// What was signed.
@@ -210,26 +217,31 @@ impl VerifiedAck {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GenesisId;
+
+    pub(super) fn chain(name: u8) -> Domains {
+        Domains::new(GenesisId([name; 32]), Hash32([4; 32]))
+    }
 
     pub(super) fn data() -> AckData {
         AckData { update_id: UpdateId([1; 32]), model_head: ModelHead([2; 32]), result_root: ResultRoot([3; 32]) }
     }
 
     #[test]
-    fn an_ack_survives_its_record_and_holds_on_its_own_chain_only() {
+    fn an_ack_survives_its_record_and_holds_on_its_own_chain_only_even_with_the_same_validators() {
         let key = SecretKey::from_bytes(&[5; 32]).unwrap();
-        let ack = VerifiedAck::sign(data(), &key, Hash32([9; 32]));
+        let ack = VerifiedAck::sign(data(), &key, &chain(9)).unwrap();
         let raw = RawAck::decode_at(&ack.raw().key(), &ack.raw().to_value()).unwrap();
-        assert_eq!(raw.verify(Hash32([9; 32])), Ok(ack));
-        assert_eq!(raw.verify(Hash32([8; 32])), Err(AckError::Bls(BlsError::Mismatch)));
+        assert_eq!(raw.verify(&chain(9)), Ok(ack));
+        assert_eq!(raw.verify(&chain(8)), Err(AckError::Bls(BlsError::Mismatch)));
         let other = SecretKey::from_bytes(&[6; 32]).unwrap().public_key();
-        assert_eq!(raw.verify_with(&other, Hash32([9; 32])), Err(AckError::Bls(BlsError::Mismatch)));
+        assert_eq!(raw.verify_with(&other, &chain(9)), Err(AckError::Bls(BlsError::Mismatch)));
     }
 
     #[test]
     fn an_ack_of_any_other_length_version_or_the_zero_update_is_refused() {
         let key = SecretKey::from_bytes(&[5; 32]).unwrap();
-        let value = VerifiedAck::sign(data(), &key, Hash32::ZERO).raw().to_value();
+        let value = VerifiedAck::sign(data(), &key, &chain(0)).unwrap().raw().to_value();
         for length in 0..=600 {
             let mut bytes = value.to_vec();
             bytes.resize(length, 0);
@@ -245,12 +257,14 @@ mod tests {
         let mut bytes = value;
         bytes[1..33].fill(0);
         assert_eq!(RawAck::decode(&bytes), Err(AckError::ZeroUpdate));
+        let nothing = AckData { update_id: UpdateId::ZERO, ..data() };
+        assert_eq!(VerifiedAck::sign(nothing, &key, &chain(0)), Err(AckError::ZeroUpdate));
     }
 
     #[test]
     fn an_ack_under_another_key_is_refused() {
         let key = SecretKey::from_bytes(&[5; 32]).unwrap();
-        let ack = VerifiedAck::sign(data(), &key, Hash32::ZERO);
+        let ack = VerifiedAck::sign(data(), &key, &chain(0)).unwrap();
         let foreign = RecordKey::ack(UpdateId([7; 32]), ack.raw().peer_id());
         let expected = ack.raw().key();
         assert_eq!(RawAck::decode_at(&foreign, &ack.raw().to_value()), Err(AckError::Key { expected }));
@@ -259,11 +273,11 @@ mod tests {
     #[test]
     fn any_flipped_bit_breaks_an_ack() {
         let key = SecretKey::from_bytes(&[5; 32]).unwrap();
-        let value = VerifiedAck::sign(data(), &key, Hash32::ZERO).raw().to_value();
+        let value = VerifiedAck::sign(data(), &key, &chain(0)).unwrap().raw().to_value();
         for bit in 0..value.len() * 8 {
             let mut bytes = value;
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let verdict = RawAck::decode(&bytes).and_then(|raw| raw.verify(Hash32::ZERO));
+            let verdict = RawAck::decode(&bytes).and_then(|raw| raw.verify(&chain(0)));
             assert!(verdict.is_err(), "bit {bit}");
         }
     }

@@ -10,10 +10,13 @@ use crate::{
     wire::WireHead,
 };
 
-const GVR: Hash32 = Hash32([4; 32]);
 const PARENT: Hash32 = Hash32([7; 32]);
 const HEAD: ModelHead = ModelHead([8; 32]);
 const UPDATE: UpdateId = UpdateId([9; 32]);
+
+fn domains() -> Domains {
+    Domains::new(crate::GenesisId([3; 32]), Hash32([4; 32]))
+}
 
 fn committee(n: u8) -> Vec<PublicKey> {
     (1..=n).map(|i| SecretKey::from_bytes(&[i; 32]).unwrap().public_key()).collect()
@@ -21,10 +24,12 @@ fn committee(n: u8) -> Vec<PublicKey> {
 
 fn trailer(signers: &[u8], n: usize) -> Vec<u8> {
     let data = AckData { update_id: UPDATE, model_head: HEAD, result_root: ResultRoot([1; 32]) };
-    let acks: Vec<VerifiedAck> =
-        signers.iter().map(|i| VerifiedAck::sign(data, &SecretKey::from_bytes(&[i + 1; 32]).unwrap(), GVR)).collect();
+    let acks: Vec<VerifiedAck> = signers
+        .iter()
+        .map(|i| VerifiedAck::sign(data, &SecretKey::from_bytes(&[i + 1; 32]).unwrap(), &domains()).unwrap())
+        .collect();
     let seats = signers.iter().map(|i| usize::from(*i)).zip(&acks);
-    VerifiedCertificate::build(n, seats).unwrap().raw().encode()
+    RawCertificate::build(n, seats).unwrap().encode()
 }
 
 fn wire(update_id: UpdateId, trailer: &[u8]) -> Vec<u8> {
@@ -32,9 +37,9 @@ fn wire(update_id: UpdateId, trailer: &[u8]) -> Vec<u8> {
     [&head.encode(), trailer].concat()
 }
 
-fn check(extra_data: &[u8], committee: &[PublicKey]) -> Result<CheckedBlock, BlockError> {
-    let quorum = committee.len().div_ceil(2);
-    check_payload(extra_data, PARENT, &BlockContext { parent_head: HEAD, committee, quorum, genesis_validators_root: GVR })
+fn check(extra_data: &[u8], committee: &[PublicKey]) -> Result<CheckedBlock, Refused> {
+    let context = BlockContext { parent_head: HEAD, committee, quorum: QuorumRule::Auto, domains: &domains() };
+    check_payload(extra_data, PARENT, &context)
 }
 
 #[test]
@@ -50,7 +55,7 @@ fn an_ai_block_with_a_quorum_advances_the_head_and_an_empty_one_keeps_it() {
 #[test]
 fn only_a_named_update_without_a_valid_certificate_is_slashable() {
     let seats = committee(4);
-    let fault = |bytes: Vec<u8>| check(&bytes, &seats).unwrap_err().is_certificate_fault(&bytes);
+    let fault = |bytes: Vec<u8>| check(&bytes, &seats).unwrap_err().certificate_fault;
     assert!(fault(wire(UPDATE, &[])), "missing");
     assert!(fault(wire(UPDATE, &trailer(&[0], 4))), "short of quorum");
     assert!(fault(wire(UPDATE, &trailer(&[0, 1], 3))), "of another committee");
@@ -60,9 +65,12 @@ fn only_a_named_update_without_a_valid_certificate_is_slashable() {
     assert!(!fault(wire(UpdateId::ZERO, &trailer(&[0, 2], 4))), "an empty block with a trailer is invalid, no more");
     assert!(!fault(wire(UpdateId::ZERO, &[0; 100])));
     assert!(!fault(vec![1; 79]));
-    let mut elsewhere = wire(UPDATE, &trailer(&[0, 2], 4));
-    elsewhere[0] ^= 1;
-    assert!(!fault(elsewhere), "another parent hash");
+    assert!(fault(wire(UPDATE, &[0; 433])), "longer than 512 bytes");
+    for trailer in [vec![], trailer(&[0, 2], 4), trailer(&[0], 4), vec![0; 433]] {
+        let mut elsewhere = wire(UPDATE, &trailer);
+        elsewhere[0] ^= 1;
+        assert!(!fault(elsewhere), "another parent hash, whatever follows");
+    }
 }
 
 fn sealed_child(update_id: UpdateId) -> (Header, ParentSeal, DifficultyRule) {
@@ -103,17 +111,18 @@ fn seal(header: &mut Header) {
 #[test]
 fn a_header_needs_layout_difficulty_and_seal() {
     let (header, parent, rule) = sealed_child(UPDATE);
-    assert_eq!(check_header(&header, parent, &rule), Ok(UPDATE));
+    assert_eq!(check_header(&header, PARENT, parent, &rule), Ok(UPDATE));
     let mut unsealed = header.clone();
     unsealed.nonce = (0..).find(|n| seal::verify(&header.seal_hash(), *n, 64).is_err()).unwrap();
-    assert!(matches!(check_header(&unsealed, parent, &rule), Err(HeaderRuleError::Seal(_))));
+    assert!(matches!(check_header(&unsealed, PARENT, parent, &rule), Err(HeaderRuleError::Seal(_))));
     let mut easy = header.clone();
     easy.difficulty = 63;
-    assert!(matches!(check_header(&easy, parent, &rule), Err(HeaderRuleError::Difficulty(_))));
+    assert!(matches!(check_header(&easy, PARENT, parent, &rule), Err(HeaderRuleError::Difficulty(_))));
     let mut orphan = header.clone();
     orphan.parent_hash = Hash32::ZERO;
-    assert!(matches!(check_header(&orphan, parent, &rule), Err(HeaderRuleError::ExtraData(_))));
+    assert!(matches!(check_header(&orphan, PARENT, parent, &rule), Err(HeaderRuleError::Parent { .. })));
+    assert!(matches!(check_header(&orphan, Hash32::ZERO, parent, &rule), Err(HeaderRuleError::ExtraData(_))));
     let mut late = header;
     late.timestamp = 304;
-    assert!(matches!(check_header(&late, parent, &rule), Err(HeaderRuleError::Difficulty(_))));
+    assert!(matches!(check_header(&late, PARENT, parent, &rule), Err(HeaderRuleError::Difficulty(_))));
 }

@@ -8,6 +8,7 @@ use crate::{
     Hash32,
     ack::VerifiedAck,
     bls::{BlsError, PublicKey, Signature},
+    domains::Domains,
     params::DOMAIN_AI_ACK,
     ssz::{self, BeaconBlockHeader},
 };
@@ -43,6 +44,12 @@ pub enum MalfeasanceError {
     /// Twice the same root: an ACK signed twice is no fault.
     #[error("malfeasance: found the same result root twice, expected two different ones")]
     SameRoot,
+    /// The registry has no such member.
+    #[error("malfeasance: member {member} is not in the registry")]
+    Unknown {
+        /// Registry index.
+        member: u64,
+    },
     /// A signature does not hold.
     #[error("malfeasance: header {header}: {error}")]
     Bls {
@@ -110,14 +117,19 @@ impl Malfeasance {
         self.0.first.header.proposer_index
     }
 
-    /// Verifies both ACK signatures with the member's key, which the caller takes from the beacon state by [`Self::member`].
+    /// Verifies both ACK signatures; `key_of` is the beacon state's registry, asked for the accused member alone.
     ///
     /// # Errors
-    /// `Bls`.
-    pub fn verify(&self, member: &PublicKey, genesis_validators_root: Hash32) -> Result<VerifiedMalfeasance, MalfeasanceError> {
+    /// `Unknown`, `Bls`.
+    pub fn verify<K: AsRef<PublicKey>>(
+        &self,
+        key_of: impl FnOnce(u64) -> Option<K>,
+        domains: &Domains,
+    ) -> Result<VerifiedMalfeasance, MalfeasanceError> {
+        let member = key_of(self.member()).ok_or(MalfeasanceError::Unknown { member: self.member() })?;
         for (header, signed) in [(1, &self.0.first), (2, &self.0.second)] {
             Signature::from_bytes(&signed.signature)
-                .and_then(|s| s.verify(ack_signing_root(&signed.header, genesis_validators_root), member))
+                .and_then(|s| s.verify(ack_signing_root(&signed.header, domains), member.as_ref()))
                 .map_err(|error| MalfeasanceError::Bls { header, error })?;
         }
         Ok(VerifiedMalfeasance(*self))
@@ -125,10 +137,10 @@ impl Malfeasance {
 }
 
 /// Signing root of the ACK that a header stands for: `H(body_root || H(state_root || 0^32))` is the root of its `AckData`.
-fn ack_signing_root(header: &BeaconBlockHeader, genesis_validators_root: Hash32) -> Hash32 {
+fn ack_signing_root(header: &BeaconBlockHeader, domains: &Domains) -> Hash32 {
     let right = ssz::node(&header.state_root.0, &[0; 32]);
     let object = Hash32(ssz::node(&header.body_root.0, &right));
-    ssz::signing_root(object, ssz::ai_domain(DOMAIN_AI_ACK, genesis_validators_root))
+    ssz::signing_root(object, domains.ai(DOMAIN_AI_ACK))
 }
 
 /// Evidence that holds: the member is slashed as by `slash_validator`, if still slashable.
@@ -150,14 +162,16 @@ impl VerifiedMalfeasance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModelHead, ResultRoot, UpdateId, ack::AckData, bls::SecretKey};
+    use crate::{GenesisId, ModelHead, ResultRoot, UpdateId, ack::AckData, bls::SecretKey};
 
-    const GVR: Hash32 = Hash32([6; 32]);
+    fn chain(name: u8) -> Domains {
+        Domains::new(GenesisId([name; 32]), Hash32([6; 32]))
+    }
 
     fn ack(key: u8, update: u8, root: u8) -> VerifiedAck {
         let data =
             AckData { update_id: UpdateId([update; 32]), model_head: ModelHead([2; 32]), result_root: ResultRoot([root; 32]) };
-        VerifiedAck::sign(data, &SecretKey::from_bytes(&[key; 32]).unwrap(), GVR)
+        VerifiedAck::sign(data, &SecretKey::from_bytes(&[key; 32]).unwrap(), &chain(1)).unwrap()
     }
 
     fn public(key: u8) -> PublicKey {
@@ -169,10 +183,12 @@ mod tests {
         let evidence = Malfeasance::build(5, &ack(1, 1, 1), &ack(1, 1, 2)).unwrap();
         assert_eq!(evidence.to_pair().kind(), Ok(SlashingKind::Malfeasance));
         assert_eq!(Malfeasance::decode(&evidence.to_pair()), Ok(evidence));
-        assert_eq!(evidence.verify(&public(1), GVR).unwrap().member(), 5);
+        assert_eq!(evidence.verify(|_| Some(public(1)), &chain(1)).unwrap().member(), 5);
         let mismatch = MalfeasanceError::Bls { header: 1, error: BlsError::Mismatch };
-        assert_eq!(evidence.verify(&public(2), GVR), Err(mismatch));
-        assert_eq!(evidence.verify(&public(1), Hash32::ZERO), Err(mismatch));
+        assert_eq!(evidence.verify(|_| Some(public(2)), &chain(1)), Err(mismatch));
+        assert_eq!(evidence.verify(|_| Some(public(1)), &chain(2)), Err(mismatch));
+        let registry = |index| (index == 6).then(|| public(1));
+        assert_eq!(evidence.verify(registry, &chain(1)), Err(MalfeasanceError::Unknown { member: 5 }));
     }
 
     #[test]

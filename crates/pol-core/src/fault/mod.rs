@@ -12,13 +12,13 @@ mod proof;
 mod vote;
 
 pub use malfeasance::{Malfeasance, MalfeasanceError, VerifiedMalfeasance};
-pub use proof::{FaultProof, FaultProofContext, FaultProofError, VerifiedFaultProof};
+pub use proof::{FaultProof, FaultProofError, FaultRules, StateView, VerifiedFaultProof};
 pub use vote::{FAULT_VALUE_BYTES, FaultVote, FaultVoteError, RawFaultVote, VerifiedFaultVote};
 
 use crate::{
     Hash32,
     bls::{BlsError, PublicKey, Signature},
-    params::DOMAIN_BEACON_PROPOSER,
+    domains::Domains,
     sha256,
     ssz::{self, BeaconBlockHeader},
 };
@@ -50,19 +50,49 @@ pub struct SignedHeader {
 }
 
 impl SignedHeader {
-    /// What a proposer signs for this header in a fork with this version.
-    pub fn proposer_signing_root(&self, fork_version: [u8; 4], genesis_validators_root: Hash32) -> Hash32 {
-        let domain = ssz::compute_domain(DOMAIN_BEACON_PROPOSER, fork_version, genesis_validators_root);
-        ssz::signing_root(self.header.root(), domain)
+    /// What a proposer signs for this header.
+    pub fn signing_root(&self, domains: &Domains) -> Hash32 {
+        ssz::signing_root(self.header.root(), domains.beacon_proposer())
     }
 
-    /// Verifies the proposer's signature.
+    /// Verifies the signature with the key of the header's own proposer; `key_of` is the beacon state's registry.
     ///
     /// # Errors
-    /// [`BlsError`]: not a signature, or not by this key over this header on this chain.
-    pub fn verify(&self, proposer: &PublicKey, fork_version: [u8; 4], genesis_validators_root: Hash32) -> Result<(), BlsError> {
-        Signature::from_bytes(&self.signature)?
-            .verify(self.proposer_signing_root(fork_version, genesis_validators_root), proposer)
+    /// [`HeaderSignatureError`].
+    pub fn verify<K: AsRef<PublicKey>>(
+        &self,
+        key_of: impl FnOnce(u64) -> Option<K>,
+        domains: &Domains,
+    ) -> Result<VerifiedHeader, HeaderSignatureError> {
+        let index = self.header.proposer_index;
+        let key = key_of(index).ok_or(HeaderSignatureError::UnknownProposer { index })?;
+        Signature::from_bytes(&self.signature)?.verify(self.signing_root(domains), key.as_ref())?;
+        Ok(VerifiedHeader(*self))
+    }
+}
+
+/// Why a header counts as not signed by its proposer. The sender's (peer's) fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderSignatureError {
+    /// The registry has no such validator.
+    #[error("header: proposer {index} is not in the registry")]
+    UnknownProposer {
+        /// Registry index.
+        index: u64,
+    },
+    /// The signature.
+    #[error("header {0}")]
+    Bls(#[from] BlsError),
+}
+
+/// A header that its own proposer signed on this chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedHeader(SignedHeader);
+
+impl VerifiedHeader {
+    /// Header and signature.
+    pub const fn signed(&self) -> &SignedHeader {
+        &self.0
     }
 }
 

@@ -1,12 +1,14 @@
 //! Fault proofs: more than two thirds of a committee against one proposer's signed header.
 
 use super::{
-    KindError, REASON_CERTIFICATE, SignedHeader, SlashingKind, SlashingPair, VerifiedFaultVote, fault_tag, vote::FaultVote,
+    HeaderSignatureError, KindError, REASON_CERTIFICATE, SignedHeader, SlashingKind, SlashingPair, VerifiedFaultVote, fault_tag,
+    vote::FaultVote,
 };
 use crate::{
     Hash32,
     bls::{BlsError, PublicKey, Signature},
     committee::{SeatBits, SeatError, fault_quorum},
+    domains::Domains,
     params::Preset,
     ssz::{BeaconBlockHeader, Reader},
 };
@@ -89,32 +91,47 @@ pub enum FaultProofError {
     #[error("fault proof votes: {0}")]
     Votes(BlsError),
     /// The accused's signature.
-    #[error("fault proof: the accused's header {0}")]
-    Accused(BlsError),
+    #[error("fault proof: the accused's {0}")]
+    Accused(HeaderSignatureError),
+    /// The state at hand lacks the root, committee or keys of that slot. Ours: a state within the age limit has them.
+    #[error("fault proof: the state does not know block root, committee or keys for slot {slot}")]
+    State {
+        /// Slot of the accused header.
+        slot: u64,
+    },
     /// While building: votes against different blocks.
     #[error("fault proof: found votes against different blocks, expected one")]
     Mixed,
 }
 
-/// Everything of the beacon state that a proof is checked against.
-#[derive(Debug, Clone, Copy)]
-pub struct FaultProofContext<'a, K> {
-    /// Committee of header 1's epoch: (registry index, key) by seat.
-    pub committee: &'a [(u64, K)],
-    /// The accused's key.
-    pub accused: &'a PublicKey,
+/// What a proof asks of the beacon state that it is checked against. It asks with the proof's own numbers, so that no caller can
+/// bring another validator's key or another slot's root.
+pub trait StateView {
+    /// A registry key, cached by the state.
+    type Key: AsRef<PublicKey>;
+
     /// Slot of the state.
-    pub state_slot: u64,
-    /// `state.block_roots[header_1.slot mod SLOTS_PER_HISTORICAL_ROOT]`.
-    pub block_root_at_slot: Hash32,
+    fn slot(&self) -> u64;
+
+    /// Key of a registry index.
+    fn public_key(&self, index: u64) -> Option<Self::Key>;
+
+    /// `state.block_roots[slot mod SLOTS_PER_HISTORICAL_ROOT]`; None when the state does not reach back that far.
+    fn block_root(&self, slot: u64) -> Option<Hash32>;
+
+    /// Registry indices by seat of an epoch's committee ([`crate::committee::committee`]); None when it cannot be computed any more.
+    fn committee(&self, epoch: u64) -> Option<Vec<u64>>;
+}
+
+/// What of the chain's parameters a proof is checked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultRules {
     /// The chain's preset.
     pub preset: Preset,
     /// `dev_slash_small` of genesis.
     pub dev_slash_small: bool,
-    /// Fork version of header 1's epoch.
-    pub fork_version: [u8; 4],
-    /// The chain's genesis validators root.
-    pub genesis_validators_root: Hash32,
+    /// The chain's domains.
+    pub domains: Domains,
 }
 
 /// A proof whose layout is right and which was not checked against a state.
@@ -203,34 +220,35 @@ impl FaultProof {
     }
 
     /// What every voter signed.
-    pub fn signing_root(&self, genesis_validators_root: Hash32) -> Hash32 {
-        FaultVote::against(&self.accused.header).signing_root(genesis_validators_root)
+    pub fn signing_root(&self, domains: &Domains) -> Hash32 {
+        FaultVote::against(&self.accused.header).signing_root(domains)
     }
 
     /// Age and canonical tests: the part that a pool runs again when it packs a block.
     ///
     /// # Errors
     /// `Age`, `Canonical`.
-    pub fn check_age(&self, state_slot: u64, preset: Preset, block_root_at_slot: Hash32) -> Result<(), FaultProofError> {
-        let slot = self.accused.header.slot;
+    pub fn check_age(&self, state: &impl StateView, preset: Preset) -> Result<(), FaultProofError> {
+        let (slot, state_slot) = (self.accused.header.slot, state.slot());
         let max = AGE_SLOTS_MAX.min(preset.slots_per_historical_root());
         match state_slot.checked_sub(slot) {
             Some(age) if (1..=max).contains(&age) => {}
             _ => return Err(FaultProofError::Age { slot, state_slot, max }),
         }
-        if self.accused.header.root() == block_root_at_slot { Err(FaultProofError::Canonical) } else { Ok(()) }
+        let canonical = state.block_root(slot).ok_or(FaultProofError::State { slot })?;
+        if self.accused.header.root() == canonical { Err(FaultProofError::Canonical) } else { Ok(()) }
     }
 
     /// Seats and quorum against the committee's registry indices by seat.
     ///
     /// # Errors
     /// `Committee`, `AccusedVotes`, `SmallCommittee`, `Quorum`.
-    pub fn check_votes<K>(&self, committee: &[(u64, K)], dev_slash_small: bool) -> Result<(), FaultProofError> {
+    pub fn check_votes(&self, committee: &[u64], dev_slash_small: bool) -> Result<(), FaultProofError> {
         let expected = committee.len();
         if self.voters.seats() != expected {
             return Err(FaultProofError::Committee { found: self.voters.seats(), expected });
         }
-        let seat = committee.iter().position(|(index, _)| *index == self.accused.header.proposer_index);
+        let seat = committee.iter().position(|index| *index == self.accused.header.proposer_index);
         if let Some(seat) = seat.filter(|seat| self.voters.get(*seat)) {
             return Err(FaultProofError::AccusedVotes { seat });
         }
@@ -246,16 +264,18 @@ impl FaultProof {
     ///
     /// # Errors
     /// [`FaultProofError`], each variant of the checks.
-    pub fn verify<K: AsRef<PublicKey>>(&self, context: &FaultProofContext<'_, K>) -> Result<VerifiedFaultProof, FaultProofError> {
-        self.check_age(context.state_slot, context.preset, context.block_root_at_slot)?;
-        self.check_votes(context.committee, context.dev_slash_small)?;
-        self.accused
-            .verify(context.accused, context.fork_version, context.genesis_validators_root)
-            .map_err(FaultProofError::Accused)?;
-        let voters =
-            context.committee.iter().enumerate().filter(|(seat, _)| self.voters.get(*seat)).map(|(_, (_, k))| k.as_ref());
+    pub fn verify(&self, state: &impl StateView, rules: &FaultRules) -> Result<VerifiedFaultProof, FaultProofError> {
+        self.check_age(state, rules.preset)?;
+        let slot = self.accused.header.slot;
+        let epoch = slot.checked_div(rules.preset.slots_per_epoch()).unwrap_or(0);
+        let committee = state.committee(epoch).ok_or(FaultProofError::State { slot })?;
+        self.check_votes(&committee, rules.dev_slash_small)?;
+        self.accused.verify(|index| state.public_key(index), &rules.domains).map_err(FaultProofError::Accused)?;
+        let voters = committee.iter().enumerate().filter(|(seat, _)| self.voters.get(*seat));
+        let keys: Option<Vec<_>> = voters.map(|(_, index)| state.public_key(*index)).collect();
+        let keys = keys.ok_or(FaultProofError::State { slot })?;
         Signature::from_bytes(&self.signature)
-            .and_then(|s| s.fast_aggregate_verify(self.signing_root(context.genesis_validators_root), voters))
+            .and_then(|s| s.fast_aggregate_verify(self.signing_root(&rules.domains), keys.iter().map(AsRef::as_ref)))
             .map_err(FaultProofError::Votes)?;
         Ok(VerifiedFaultProof(*self))
     }

@@ -1,9 +1,10 @@
 //! Fault votes: one member's signed "this block carries no valid certificate".
 
-use super::{REASON_CERTIFICATE, SignedHeader};
+use super::{HeaderSignatureError, REASON_CERTIFICATE, SignedHeader, VerifiedHeader};
 use crate::{
     Hash32,
     bls::{BlsError, PublicKey, SecretKey, Signature},
+    domains::Domains,
     identity::PeerId,
     params::DOMAIN_AI_FAULT,
     record::RecordKey,
@@ -44,8 +45,8 @@ impl FaultVote {
     }
 
     /// What the BLS key signs.
-    pub fn signing_root(&self, genesis_validators_root: Hash32) -> Hash32 {
-        ssz::signing_root(self.root(), ssz::ai_domain(DOMAIN_AI_FAULT, genesis_validators_root))
+    pub fn signing_root(&self, domains: &Domains) -> Hash32 {
+        ssz::signing_root(self.root(), domains.ai(DOMAIN_AI_FAULT))
     }
 }
 
@@ -83,8 +84,8 @@ pub enum FaultVoteError {
     #[error("fault vote {0}")]
     Voter(BlsError),
     /// The accused's signature: without it anybody could be accused.
-    #[error("fault vote: the accused's header {0}")]
-    Accused(BlsError),
+    #[error("fault vote: the accused's {0}")]
+    Accused(HeaderSignatureError),
 }
 
 /// A fault record whose layout is right and whose signatures were not checked.
@@ -163,20 +164,19 @@ impl RawFaultVote {
         value
     }
 
-    /// Verifies the voter's signature and the accused's, whose key the caller takes from the beacon state.
+    /// Verifies the voter's signature and the accused's; `key_of` is the beacon state's registry, asked for the accused.
     ///
     /// # Errors
     /// `Voter`, `Accused`.
-    pub fn verify(
+    pub fn verify<K: AsRef<PublicKey>>(
         &self,
-        accused: &PublicKey,
-        fork_version: [u8; 4],
-        genesis_validators_root: Hash32,
+        key_of: impl FnOnce(u64) -> Option<K>,
+        domains: &Domains,
     ) -> Result<VerifiedFaultVote, FaultVoteError> {
         let key = PublicKey::from_bytes(&self.public_key).map_err(FaultVoteError::Voter)?;
         let signature = Signature::from_bytes(&self.signature).map_err(FaultVoteError::Voter)?;
-        signature.verify(self.vote.signing_root(genesis_validators_root), &key).map_err(FaultVoteError::Voter)?;
-        self.accused.verify(accused, fork_version, genesis_validators_root).map_err(FaultVoteError::Accused)?;
+        signature.verify(self.vote.signing_root(domains), &key).map_err(FaultVoteError::Voter)?;
+        self.accused.verify(key_of, domains).map_err(FaultVoteError::Accused)?;
         Ok(VerifiedFaultVote { raw: *self, signature })
     }
 }
@@ -189,12 +189,13 @@ pub struct VerifiedFaultVote {
 }
 
 impl VerifiedFaultVote {
-    /// Signs a vote against a header whose own signature the caller has verified.
+    /// Signs a vote against a header.
     ///
     /// The caller's guard has decided and synced that this may be signed: never against a block whose certificate verifies.
-    pub fn sign(accused: SignedHeader, key: &SecretKey, genesis_validators_root: Hash32) -> Self {
+    pub fn sign(accused: &VerifiedHeader, key: &SecretKey, domains: &Domains) -> Self {
+        let accused = *accused.signed();
         let vote = FaultVote::against(&accused.header);
-        let signature = key.sign(vote.signing_root(genesis_validators_root));
+        let signature = key.sign(vote.signing_root(domains));
         let public_key = key.public_key().to_bytes();
         Self { raw: RawFaultVote { vote, public_key, signature: signature.to_bytes(), accused }, signature }
     }
@@ -213,15 +214,22 @@ impl VerifiedFaultVote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GenesisId;
 
-    const GVR: Hash32 = Hash32([6; 32]);
-    const FORK: [u8; 4] = [0x14, 0x41, 0x49, 0];
+    fn chain(name: u8) -> Domains {
+        Domains::new(GenesisId([name; 32]), Hash32([6; 32]))
+    }
 
     fn key(i: u8) -> SecretKey {
         SecretKey::from_bytes(&[i; 32]).unwrap()
     }
 
-    fn accused() -> SignedHeader {
+    /// A registry in which validator 3 has this key, and nobody else exists.
+    fn registry(i: u8) -> impl FnOnce(u64) -> Option<PublicKey> {
+        move |index| (index == 3).then(|| key(i).public_key())
+    }
+
+    fn accused() -> VerifiedHeader {
         let header = BeaconBlockHeader {
             slot: 77,
             proposer_index: 3,
@@ -230,24 +238,24 @@ mod tests {
             body_root: Hash32([3; 32]),
         };
         let mut signed = SignedHeader { header, signature: [0; 96] };
-        signed.signature = key(9).sign(signed.proposer_signing_root(FORK, GVR)).to_bytes();
-        signed
+        signed.signature = key(9).sign(signed.signing_root(&chain(1))).to_bytes();
+        signed.verify(registry(9), &chain(1)).unwrap()
     }
 
     #[test]
     fn a_vote_survives_its_record_and_needs_both_signatures() {
-        let vote = VerifiedFaultVote::sign(accused(), &key(1), GVR);
+        let vote = VerifiedFaultVote::sign(&accused(), &key(1), &chain(1));
         let raw = RawFaultVote::decode_at(&vote.raw().key(), &vote.raw().to_value()).unwrap();
-        assert_eq!(raw.verify(&key(9).public_key(), FORK, GVR), Ok(vote));
-        let foreign = raw.verify(&key(8).public_key(), FORK, GVR);
-        assert_eq!(foreign, Err(FaultVoteError::Accused(BlsError::Mismatch)));
-        let chain = raw.verify(&key(9).public_key(), FORK, Hash32::ZERO);
-        assert_eq!(chain, Err(FaultVoteError::Voter(BlsError::Mismatch)));
+        assert_eq!(raw.verify(registry(9), &chain(1)), Ok(vote));
+        let foreign = raw.verify(registry(8), &chain(1));
+        assert_eq!(foreign, Err(FaultVoteError::Accused(HeaderSignatureError::Bls(BlsError::Mismatch))));
+        let elsewhere = raw.verify(registry(9), &chain(2));
+        assert_eq!(elsewhere, Err(FaultVoteError::Voter(BlsError::Mismatch)));
     }
 
     #[test]
     fn a_record_whose_header_is_not_the_votes_is_refused() {
-        let raw = *VerifiedFaultVote::sign(accused(), &key(1), GVR).raw();
+        let raw = *VerifiedFaultVote::sign(&accused(), &key(1), &chain(1)).raw();
         let mut other = raw;
         other.accused.header.slot += 1;
         assert_eq!(RawFaultVote::decode(&other.to_value()), Err(FaultVoteError::Header));

@@ -4,6 +4,7 @@ use super::RecordKey;
 use crate::{
     Hash32,
     bls::{BlsError, PublicKey, SecretKey, Signature},
+    domains::Domains,
     identity::PeerId,
     params::{DOMAIN_AI_ID, TRAINERS_PER_VALIDATOR},
     ssz::{self, Reader},
@@ -75,8 +76,8 @@ impl IdData {
     }
 
     /// What the BLS key signs.
-    pub fn signing_root(&self, genesis_validators_root: Hash32) -> Hash32 {
-        ssz::signing_root(self.root(), ssz::ai_domain(DOMAIN_AI_ID, genesis_validators_root))
+    pub fn signing_root(&self, domains: &Domains) -> Hash32 {
+        ssz::signing_root(self.root(), domains.ai(DOMAIN_AI_ID))
     }
 
     fn check(&self) -> Result<(), IdError> {
@@ -90,12 +91,12 @@ impl IdData {
     ///
     /// # Errors
     /// [`IdError::TooManyTrainers`], [`IdError::Order`]; [`IdError::Bls`] when `key` is not the record's own.
-    pub fn sign(self, key: &SecretKey, genesis_validators_root: Hash32) -> Result<VerifiedIdRecord, IdError> {
+    pub fn sign(self, key: &SecretKey, domains: &Domains) -> Result<VerifiedIdRecord, IdError> {
         self.check()?;
         if key.public_key().to_bytes() != self.public_key {
             return Err(BlsError::Mismatch.into());
         }
-        let signature = key.sign(self.signing_root(genesis_validators_root)).to_bytes();
+        let signature = key.sign(self.signing_root(domains)).to_bytes();
         Ok(VerifiedIdRecord(RawIdRecord { data: self, signature }))
     }
 }
@@ -173,10 +174,10 @@ impl RawIdRecord {
     ///
     /// # Errors
     /// [`IdError::Bls`].
-    pub fn verify(self, genesis_validators_root: Hash32) -> Result<VerifiedIdRecord, IdError> {
+    pub fn verify(self, domains: &Domains) -> Result<VerifiedIdRecord, IdError> {
         let key = PublicKey::from_bytes(&self.data.public_key)?;
         let signature = Signature::from_bytes(&self.signature)?;
-        signature.verify(self.data.signing_root(genesis_validators_root), &key)?;
+        signature.verify(self.data.signing_root(domains), &key)?;
         Ok(VerifiedIdRecord(self))
     }
 }
@@ -200,11 +201,16 @@ impl VerifiedIdRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GenesisId;
+
+    fn chain(name: u8) -> Domains {
+        Domains::new(GenesisId([name; 32]), Hash32([4; 32]))
+    }
 
     fn record(trainers: Vec<[u8; 32]>) -> Result<VerifiedIdRecord, IdError> {
         let key = SecretKey::from_bytes(&[3; 32]).unwrap();
         let data = IdData { public_key: key.public_key().to_bytes(), node_key: [1; 32], trainers, sequence: 4 };
-        data.sign(&key, Hash32([2; 32]))
+        data.sign(&key, &chain(2))
     }
 
     #[test]
@@ -213,8 +219,8 @@ mod tests {
             let signed = record((0..count).map(|i| [i; 32]).collect()).unwrap();
             let value = signed.raw().to_value();
             let raw = RawIdRecord::decode_at(&signed.raw().key(), &value).unwrap();
-            assert_eq!(raw.clone().verify(Hash32([2; 32])), Ok(signed));
-            assert_eq!(raw.verify(Hash32([1; 32])), Err(IdError::Bls(BlsError::Mismatch)));
+            assert_eq!(raw.clone().verify(&chain(2)), Ok(signed));
+            assert_eq!(raw.verify(&chain(1)), Err(IdError::Bls(BlsError::Mismatch)));
             for length in (0..400).filter(|l| *l != value.len()) {
                 let mut other = value.clone();
                 other.resize(length, 0);
@@ -230,7 +236,7 @@ mod tests {
         assert_eq!(record(vec![[2; 32], [1; 32]]), Err(IdError::Order));
         let foreign = IdData { public_key: [0; 48], node_key: [0; 32], trainers: vec![], sequence: 0 };
         let key = SecretKey::from_bytes(&[3; 32]).unwrap();
-        assert_eq!(foreign.sign(&key, Hash32::ZERO), Err(IdError::Bls(BlsError::Mismatch)));
+        assert_eq!(foreign.sign(&key, &chain(0)), Err(IdError::Bls(BlsError::Mismatch)));
     }
 
     #[test]

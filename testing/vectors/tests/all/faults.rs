@@ -5,24 +5,25 @@ use core::num::NonZeroU16;
 use pol_core::{
     Hash32, ModelHead,
     ack::CertificateError,
-    block::{BlockContext, BlockError, check_payload},
+    block::{BlockContext, BlockError, Refused, check_payload},
     bls::PublicKey,
-    committee::{QuorumRule, SeatError, ack_quorum},
+    committee::{QuorumRule, SeatError},
+    domains::Domains,
     extra_data::ExtraDataError,
     fault::{
-        FaultProof, FaultProofContext, FaultProofError, Malfeasance, MalfeasanceError, SignedHeader, SlashingKind, SlashingPair,
-        fault_tag, malfeasance_tag,
+        FaultProof, FaultProofError, FaultRules, Malfeasance, MalfeasanceError, SignedHeader, SlashingKind, SlashingPair,
+        StateView, fault_tag, malfeasance_tag,
     },
-    params::{DENEB_FORK_VERSION, Preset},
+    params::Preset,
     ssz::{BEACON_BLOCK_HEADER_BYTES, BeaconBlockHeader},
     wire::WireError,
 };
 use pol_vectors::{Object, agree, open};
 
-use crate::records::{beacon_header, validators};
+use crate::records::{beacon_header, domains, validators};
 
-const fn block_words(error: &BlockError) -> &'static [&'static str] {
-    match error {
+const fn block_words(refused: &Refused) -> &'static [&'static str] {
+    match &refused.error {
         BlockError::Wire(WireError::Short { .. }) => &["too_short"],
         BlockError::Wire(WireError::Long { .. }) => &["too_long"],
         BlockError::Wire(WireError::TrailerLength { .. }) => &["wrong_length", "n_out_of_range"],
@@ -43,15 +44,17 @@ const fn block_words(error: &BlockError) -> &'static [&'static str] {
 pub(crate) fn certificate(file: &str) {
     let keys = validators();
     let mut file = open(file);
-    let genesis_validators_root = Hash32(file.bytes("genesis_validators_root"));
+    let domains = domains(&mut file);
     let parent_hash = Hash32(file.bytes("parent_hash"));
     let parent_head = ModelHead(file.bytes("parent_model_head"));
     file.each("cases", |case| {
         let committee = &keys[..case.num("n")];
-        let rule = NonZeroU16::new(case.num("quorum")).map_or(QuorumRule::Auto, QuorumRule::Fixed);
-        let quorum = ack_quorum(rule, committee.len());
-        let context = BlockContext { parent_head, committee, quorum, genesis_validators_root };
+        let quorum = NonZeroU16::new(case.num("quorum")).map_or(QuorumRule::Auto, QuorumRule::Fixed);
+        let context = BlockContext { parent_head, committee, quorum, domains: &domains };
         let (result, error) = (check_payload(&case.hex("wire"), parent_hash, &context), case.error());
+        if let Err(refused) = &result {
+            assert_eq!(refused.certificate_fault, case.flag("fault"), "{}: {refused}", case.name());
+        }
         if let Some(block) = agree(case.name(), result, error.as_deref(), block_words) {
             assert_eq!(block.model_head.0, case.bytes("child_model_head"), "{}", case.name());
         }
@@ -61,7 +64,7 @@ pub(crate) fn certificate(file: &str) {
 
 fn proof_words(error: &FaultProofError) -> &'static [&'static str] {
     match error {
-        FaultProofError::Kind | FaultProofError::Mixed => &[],
+        FaultProofError::Kind | FaultProofError::Mixed | FaultProofError::State { .. } => &[],
         FaultProofError::Tags(_) => &["neither_form"],
         FaultProofError::Headers => &["different_slots", "different_proposers"],
         FaultProofError::Form { version, .. } if *version != 1 => &["wrong_version"],
@@ -88,6 +91,7 @@ const fn malfeasance_words(error: &MalfeasanceError) -> &'static [&'static str] 
         MalfeasanceError::Message => &["different_bodies"],
         MalfeasanceError::SameRoot => &["same_result_root"],
         MalfeasanceError::Bls { .. } => &["bad_ack_signature"],
+        MalfeasanceError::Unknown { .. } => &[],
     }
 }
 
@@ -103,20 +107,41 @@ fn pair(ssz: &[u8]) -> SlashingPair {
     SlashingPair { first: signed(&ssz[..208]), second: signed(&ssz[208..]) }
 }
 
-struct Chain {
-    committee: Vec<(u64, PublicKey)>,
+struct Chain<'k> {
+    keys: &'k [PublicKey],
+    committee: Vec<u64>,
     state_slot: u64,
     canonical_root: Hash32,
     preset: Preset,
     dev_slash_small: bool,
 }
 
-fn chain(mut object: Object, keys: &[PublicKey]) -> Chain {
-    let committee: Vec<u64> = object.ints("committee").into_iter().map(|i| u64::try_from(i).unwrap()).collect();
+impl<'k> StateView for Chain<'k> {
+    type Key = &'k PublicKey;
+
+    fn slot(&self) -> u64 {
+        self.state_slot
+    }
+
+    fn public_key(&self, index: u64) -> Option<&'k PublicKey> {
+        self.keys.get(usize::try_from(index).ok()?)
+    }
+
+    fn block_root(&self, _: u64) -> Option<Hash32> {
+        Some(self.canonical_root)
+    }
+
+    fn committee(&self, _: u64) -> Option<Vec<u64>> {
+        Some(self.committee.clone())
+    }
+}
+
+fn chain(mut object: Object, keys: &[PublicKey]) -> Chain<'_> {
     let presets = [Preset::Minimal, Preset::Mainnet];
     let roots: u64 = object.num("slots_per_historical_root");
     let chain = Chain {
-        committee: committee.into_iter().map(|index| (index, keys[index as usize].clone())).collect(),
+        keys,
+        committee: object.ints("committee").into_iter().map(|i| u64::try_from(i).unwrap()).collect(),
         state_slot: object.num("state_slot"),
         canonical_root: Hash32(object.bytes("canonical_root")),
         preset: presets.into_iter().find(|preset| preset.slots_per_historical_root() == roots).unwrap(),
@@ -131,7 +156,7 @@ pub(crate) fn fault(file: &str) {
     let mut file = open(file);
     assert_eq!(fault_tag(), file.bytes("fault_tag"));
     assert_eq!(malfeasance_tag().0, file.bytes("equiv_tag"));
-    let root = Hash32(file.bytes("genesis_validators_root"));
+    let domains = domains(&mut file);
     file.each("cases", |case| {
         let pair = pair(&case.hex("ssz"));
         assert_eq!(pair.first.header, beacon_header(&mut case.object("header_1")));
@@ -153,10 +178,10 @@ pub(crate) fn fault(file: &str) {
         assert_eq!(pair.kind(), Ok(expected), "{}", case.name());
         match expected {
             SlashingKind::Plain => assert!(error.is_none()),
-            SlashingKind::Fault => check_proof(case.name(), &pair, &chain.unwrap(), &keys, root, error.as_deref()),
+            SlashingKind::Fault => check_proof(case.name(), &pair, &chain.unwrap(), domains, error.as_deref()),
             SlashingKind::Malfeasance => {
-                let key = &keys[pair.first.header.proposer_index as usize];
-                let result = Malfeasance::decode(&pair).and_then(|evidence| evidence.verify(key, root));
+                let key_of = |index: u64| keys.get(usize::try_from(index).ok()?);
+                let result = Malfeasance::decode(&pair).and_then(|evidence| evidence.verify(key_of, &domains));
                 if let Some(verified) = agree(case.name(), result, error.as_deref(), malfeasance_words) {
                     assert_eq!(verified.evidence().to_pair(), pair);
                 }
@@ -166,18 +191,9 @@ pub(crate) fn fault(file: &str) {
     file.finish();
 }
 
-fn check_proof(name: &str, pair: &SlashingPair, chain: &Chain, keys: &[PublicKey], root: Hash32, error: Option<&str>) {
-    let context = FaultProofContext {
-        committee: &chain.committee,
-        accused: &keys[pair.first.header.proposer_index as usize],
-        state_slot: chain.state_slot,
-        block_root_at_slot: chain.canonical_root,
-        preset: chain.preset,
-        dev_slash_small: chain.dev_slash_small,
-        fork_version: DENEB_FORK_VERSION,
-        genesis_validators_root: root,
-    };
-    let result = FaultProof::decode(pair).and_then(|proof| proof.verify(&context));
+fn check_proof(name: &str, pair: &SlashingPair, chain: &Chain<'_>, domains: Domains, error: Option<&str>) {
+    let rules = FaultRules { preset: chain.preset, dev_slash_small: chain.dev_slash_small, domains };
+    let result = FaultProof::decode(pair).and_then(|proof| proof.verify(chain, &rules));
     if let Some(verified) = agree(name, result, error, proof_words) {
         assert_eq!(verified.proof().to_pair(), *pair, "{name}");
         assert_eq!(verified.proposer_index(), pair.first.header.proposer_index);

@@ -1,13 +1,14 @@
 //! Sections 2, 5, 7, 8: signing roots, points, DHT records.
 
+use ed25519_dalek::SigningKey;
 use pol_core::{
-    Hash32, ModelHead, ResultRoot, UpdateId,
+    GenesisId, Hash32, ModelHead, ResultRoot, UpdateId,
     ack::{AckData, AckError, RawAck},
     bls::{BlsError, PublicKey, SecretKey, Signature},
+    domains::{Domains, Fork},
     fault::{FaultVote, FaultVoteError, RawFaultVote},
     identity::PeerId,
-    params::DENEB_FORK_VERSION,
-    record::{Announcement, AnnouncementError, IdData, IdError, RawIdRecord, RecordKey},
+    record::{Announcement, AnnouncementError, Envelope, EnvelopeError, IdData, IdError, RawIdRecord, RecordKey},
     ssz::{BeaconBlockHeader, compute_domain, signing_root},
 };
 use pol_vectors::{Object, agree, cases, open};
@@ -92,8 +93,20 @@ fn object_root(kind: &str, fields: &mut Object) -> (Option<Vec<u8>>, Hash32) {
     }
 }
 
+/// A file's chain: `genesis_id` and `genesis_validators_root`.
+pub(crate) fn domains(file: &mut Object) -> Domains {
+    Domains::new(GenesisId(file.bytes("genesis_id")), Hash32(file.bytes("genesis_validators_root")))
+}
+
 pub(crate) fn signing(file: &str) {
     let mut file = open(file);
+    file.each("fork_versions", |case| {
+        let domains = Domains::new(GenesisId(case.bytes("genesis_id")), Hash32::ZERO);
+        let forks = [Fork::Phase0, Fork::Altair, Fork::Bellatrix, Fork::Capella, Fork::Deneb];
+        let found: Vec<String> = forks.iter().map(|fork| hex::encode(domains.fork_version(*fork))).collect();
+        let listed: Vec<String> = case.list("versions").iter().map(|v| v.as_str().unwrap().to_owned()).collect();
+        assert_eq!(found, listed, "{}", case.name());
+    });
     file.each("cases", |case| {
         let root = Hash32(case.bytes("genesis_validators_root"));
         let domain = compute_domain(case.bytes("domain_type"), case.bytes("fork_version"), root);
@@ -152,6 +165,27 @@ fn node(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
     pol_core::sha256(&[&left, &right])
 }
 
+/// `envelope`: sealing gives the vector's bytes, opening gives them back.
+pub(crate) fn envelopes(file: &str) {
+    cases(file, |case| {
+        let (genesis_id, bytes) = (GenesisId(case.bytes("genesis_id")), case.hex("envelope"));
+        let error = case.error();
+        let words = |e: &EnvelopeError| -> &[&str] {
+            match e {
+                EnvelopeError::TooLong { .. } => &["too_long"],
+                EnvelopeError::Encoding => &["wrong_encoding", "bad_encoding"],
+                EnvelopeError::Signature => &["bad_signature"],
+            }
+        };
+        if let Some(opened) = agree(case.name(), Envelope::open(&bytes, genesis_id), error.as_deref(), words) {
+            let secret = SigningKey::from_bytes(&case.bytes("secret"));
+            let (sealed_at, value) = (case.num("sealed_at"), case.hex("value"));
+            assert_eq!(Envelope::seal(&secret, genesis_id, sealed_at, &value), bytes, "{}", case.name());
+            assert_eq!(opened, Envelope { signer: secret.verifying_key().to_bytes(), sealed_at, value });
+        }
+    });
+}
+
 /// What can be wrong with a record, as the vectors' words.
 #[derive(Debug)]
 struct Refused(&'static [&'static str], String);
@@ -182,7 +216,7 @@ fn text(bytes: &[u8]) -> serde_json::Value {
     hex::encode(bytes).into()
 }
 
-fn ack_record(key: &RecordKey, value: &[u8], root: Hash32) -> Result<Fields, Refused> {
+fn ack_record(key: &RecordKey, value: &[u8], domains: &Domains) -> Result<Fields, Refused> {
     let refused = refuse(|e: &AckError| match e {
         AckError::Length { .. } => &["wrong_length"],
         AckError::Version { .. } => &["wrong_version"],
@@ -191,7 +225,7 @@ fn ack_record(key: &RecordKey, value: &[u8], root: Hash32) -> Result<Fields, Ref
         AckError::Bls(e) => bls_words(e),
     });
     let raw = RawAck::decode_at(key, value).map_err(&refused)?;
-    raw.verify(root).map_err(&refused)?;
+    raw.verify(domains).map_err(&refused)?;
     Ok(vec![
         ("update_id", text(&raw.data.update_id.0)),
         ("model_head", text(&raw.data.model_head.0)),
@@ -220,7 +254,7 @@ fn announcement(key: &RecordKey, value: &[u8]) -> Result<Fields, Refused> {
     ])
 }
 
-fn id_record(key: &RecordKey, value: &[u8], root: Hash32) -> Result<Fields, Refused> {
+fn id_record(key: &RecordKey, value: &[u8], domains: &Domains) -> Result<Fields, Refused> {
     let refused = refuse(|e: &IdError| match e {
         IdError::Length { .. } => &["wrong_length"],
         IdError::Version { .. } => &["wrong_version"],
@@ -230,7 +264,7 @@ fn id_record(key: &RecordKey, value: &[u8], root: Hash32) -> Result<Fields, Refu
         IdError::Bls(e) => bls_words(e),
     });
     let raw = RawIdRecord::decode_at(key, value).map_err(&refused)?;
-    let verified = raw.verify(root).map_err(&refused)?;
+    let verified = raw.verify(domains).map_err(&refused)?;
     let (data, raw) = (verified.data(), verified.raw());
     Ok(vec![
         ("public_key", text(&data.public_key)),
@@ -241,7 +275,7 @@ fn id_record(key: &RecordKey, value: &[u8], root: Hash32) -> Result<Fields, Refu
     ])
 }
 
-fn fault_record(key: &RecordKey, value: &[u8], accused: &PublicKey, root: Hash32) -> Result<Fields, Refused> {
+fn fault_record(key: &RecordKey, value: &[u8], accused: &PublicKey, domains: &Domains) -> Result<Fields, Refused> {
     let refused = refuse(|e: &FaultVoteError| match e {
         FaultVoteError::Length { .. } => &["wrong_length"],
         FaultVoteError::Version { .. } => &["wrong_version"],
@@ -252,7 +286,7 @@ fn fault_record(key: &RecordKey, value: &[u8], accused: &PublicKey, root: Hash32
         FaultVoteError::Accused(_) => &["bad_header_signature"],
     });
     let raw = RawFaultVote::decode_at(key, value).map_err(&refused)?;
-    raw.verify(accused, DENEB_FORK_VERSION, root).map_err(&refused)?;
+    raw.verify(|_| Some(accused), domains).map_err(&refused)?;
     Ok(vec![
         ("block_root", text(&raw.vote.block_root.0)),
         ("slot", raw.vote.slot.into()),
@@ -268,7 +302,7 @@ fn fault_record(key: &RecordKey, value: &[u8], accused: &PublicKey, root: Hash32
 /// `ack`, `record`: keys and values.
 pub(crate) fn records(file: &str) {
     let mut file = open(file);
-    let root = Hash32(file.bytes("genesis_validators_root"));
+    let domains = domains(&mut file);
     file.each("cases", |case| {
         let (key, value) = (case.text("key"), case.hex("value"));
         let accused = case.has("accused_public_key").then(|| case.bytes("accused_public_key"));
@@ -276,10 +310,10 @@ pub(crate) fn records(file: &str) {
         let parsed = RecordKey::parse(key.as_bytes()).map_err(|e| Refused(&["bad_key"], e.to_string()));
         let result = parsed.and_then(|key| {
             let (kind, fields) = match &key {
-                RecordKey::Ack { .. } => ("ack", ack_record(&key, &value, root)?),
+                RecordKey::Ack { .. } => ("ack", ack_record(&key, &value, &domains)?),
                 RecordKey::Ann { .. } => ("ann", announcement(&key, &value)?),
-                RecordKey::Id { .. } => ("id", id_record(&key, &value, root)?),
-                RecordKey::Fault { .. } => ("fault", fault_record(&key, &value, accused.as_ref().unwrap(), root)?),
+                RecordKey::Id { .. } => ("id", id_record(&key, &value, &domains)?),
+                RecordKey::Fault { .. } => ("fault", fault_record(&key, &value, accused.as_ref().unwrap(), &domains)?),
                 RecordKey::Update(id) => ("upd", vec![("of", text(&id.0))]),
                 RecordKey::Snapshot(head) => ("snap", vec![("of", text(&head.0))]),
             };

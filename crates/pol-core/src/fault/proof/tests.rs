@@ -1,18 +1,55 @@
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use super::*;
-use crate::bls::SecretKey;
+use crate::{GenesisId, bls::SecretKey};
 
-const GVR: Hash32 = Hash32([6; 32]);
-const FORK: [u8; 4] = [0x14, 0x41, 0x49, 0];
 const ACCUSED: usize = 2;
 
 fn key(i: usize) -> SecretKey {
     SecretKey::from_bytes(&[u8::try_from(i + 1).unwrap(); 32]).unwrap()
 }
 
-fn committee(n: usize) -> Vec<(u64, PublicKey)> {
-    (0..n).map(|i| (10 + i as u64, key(i).public_key())).collect()
+fn domains(name: u8) -> Domains {
+    Domains::new(GenesisId([name; 32]), Hash32([6; 32]))
+}
+
+/// Validators 10, 11, ... with keys 0, 1, ...; all but those in `absent` sit in every committee.
+#[derive(Clone)]
+struct State {
+    slot: u64,
+    validators: usize,
+    absent: Vec<u64>,
+    canonical: Hash32,
+}
+
+impl StateView for State {
+    type Key = PublicKey;
+
+    fn slot(&self) -> u64 {
+        self.slot
+    }
+
+    fn public_key(&self, index: u64) -> Option<PublicKey> {
+        let i = usize::try_from(index).ok()?.checked_sub(10)?;
+        (i < self.validators).then(|| key(i).public_key())
+    }
+
+    fn block_root(&self, slot: u64) -> Option<Hash32> {
+        (slot < self.slot && self.slot - slot <= 64).then_some(self.canonical)
+    }
+
+    fn committee(&self, epoch: u64) -> Option<Vec<u64>> {
+        assert_eq!(epoch, 12);
+        Some((0..self.validators).map(|i| 10 + i as u64).filter(|index| !self.absent.contains(index)).collect())
+    }
+}
+
+fn state(validators: usize) -> State {
+    State { slot: 101, validators, absent: vec![], canonical: Hash32([9; 32]) }
+}
+
+fn rules() -> FaultRules {
+    FaultRules { preset: Preset::Minimal, dev_slash_small: false, domains: domains(1) }
 }
 
 fn accused() -> SignedHeader {
@@ -24,44 +61,41 @@ fn accused() -> SignedHeader {
         body_root: Hash32([3; 32]),
     };
     let mut signed = SignedHeader { header, signature: [0; 96] };
-    signed.signature = key(ACCUSED).sign(signed.proposer_signing_root(FORK, GVR)).to_bytes();
+    signed.signature = key(ACCUSED).sign(signed.signing_root(&domains(1))).to_bytes();
     signed
 }
 
-fn proof(n: usize, seats: &[usize]) -> FaultProof {
-    let votes: Vec<(usize, VerifiedFaultVote)> =
-        seats.iter().map(|s| (*s, VerifiedFaultVote::sign(accused(), &key(*s), GVR))).collect();
-    FaultProof::build(n, votes.iter().map(|(s, v)| (*s, v))).unwrap()
+fn vote(header: &SignedHeader, voter: usize) -> VerifiedFaultVote {
+    let verified = header.verify(|index| state(8).public_key(index), &domains(1)).unwrap();
+    VerifiedFaultVote::sign(&verified, &key(voter), &domains(1))
 }
 
-fn context<'a>(committee: &'a [(u64, PublicKey)], accused: &'a PublicKey) -> FaultProofContext<'a, PublicKey> {
-    FaultProofContext {
-        committee,
-        accused,
-        state_slot: 101,
-        block_root_at_slot: Hash32([9; 32]),
-        preset: Preset::Minimal,
-        dev_slash_small: false,
-        fork_version: FORK,
-        genesis_validators_root: GVR,
-    }
+fn proof(n: usize, seats: &[usize]) -> FaultProof {
+    let votes: Vec<(usize, VerifiedFaultVote)> = seats.iter().map(|s| (*s, vote(&accused(), *s))).collect();
+    FaultProof::build(n, votes.iter().map(|(s, v)| (*s, v))).unwrap()
 }
 
 #[test]
 fn more_than_two_thirds_of_the_others_convict() {
-    let (members, key) = (committee(7), key(ACCUSED).public_key());
     let good = proof(7, &[0, 1, 3, 4, 5]);
     assert_eq!(FaultProof::decode(&good.to_pair()), Ok(good));
-    assert_eq!(good.verify(&context(&members, &key)).unwrap().proposer_index(), 12);
-    let short = proof(7, &[0, 1, 3, 4]).verify(&context(&members, &key));
+    assert_eq!(good.verify(&state(7), &rules()).unwrap().proposer_index(), 12);
+    let short = proof(7, &[0, 1, 3, 4]).verify(&state(7), &rules());
     assert_eq!(short, Err(FaultProofError::Quorum { found: 4, expected: 5 }));
+}
+
+#[test]
+fn a_proof_of_another_chain_from_the_same_seed_is_worth_nothing() {
+    let elsewhere = FaultRules { domains: domains(2), ..rules() };
+    let verdict = proof(7, &[0, 1, 3, 4, 5]).verify(&state(7), &elsewhere);
+    assert_eq!(verdict, Err(FaultProofError::Accused(HeaderSignatureError::Bls(BlsError::Mismatch))));
 }
 
 #[test]
 fn no_group_below_the_fault_quorum_can_build_a_proof() {
     // Exhaustive over all subsets, structure only: the pairing adds nothing to counting.
     for n in 5..=12_usize {
-        let members: Vec<(u64, ())> = (0..n).map(|i| (10 + i as u64, ())).collect();
+        let members: Vec<u64> = (0..n).map(|i| 10 + i as u64).collect();
         for mask in 1..1_u32 << n {
             let mut voters = SeatBits::new(n).unwrap();
             (0..n).filter(|i| mask >> i & 1 == 1).for_each(|i| assert!(voters.set(i)));
@@ -74,55 +108,69 @@ fn no_group_below_the_fault_quorum_can_build_a_proof() {
 
 #[test]
 fn the_accused_never_votes_and_never_counts() {
-    let (members, key) = (committee(7), key(ACCUSED).public_key());
-    let own = proof(7, &[0, 1, 2, 3, 4, 5]).verify(&context(&members, &key));
+    let own = proof(7, &[0, 1, 2, 3, 4, 5]).verify(&state(7), &rules());
     assert_eq!(own, Err(FaultProofError::AccusedVotes { seat: ACCUSED }));
     // An accused outside the committee (sampled out, exited) leaves all n as voters: 6 -> 5 votes.
-    let outside: Vec<(u64, PublicKey)> = members.iter().filter(|(i, _)| *i != 12).cloned().collect();
-    let short = FaultProof { voters: SeatBits::from_bytes(6, &[0b1111]).unwrap(), ..proof(6, &[0]) };
-    assert_eq!(short.check_votes(&outside, false), Err(FaultProofError::Quorum { found: 4, expected: 5 }));
+    let outside = State { absent: vec![12], ..state(7) };
+    let seats = |list: &[usize]| -> Vec<(usize, VerifiedFaultVote)> {
+        let member = |seat: usize| if seat < ACCUSED { seat } else { seat + 1 };
+        list.iter().map(|seat| (*seat, vote(&accused(), member(*seat)))).collect()
+    };
+    let build = |votes: &[(usize, VerifiedFaultVote)]| FaultProof::build(6, votes.iter().map(|(s, v)| (*s, v))).unwrap();
+    let short = build(&seats(&[0, 1, 2, 3])).verify(&outside, &rules());
+    assert_eq!(short, Err(FaultProofError::Quorum { found: 4, expected: 5 }));
+    assert!(build(&seats(&[0, 1, 2, 3, 4])).verify(&outside, &rules()).is_ok());
 }
 
 #[test]
 fn small_committees_slash_on_devnets_only() {
-    let (members, key) = (committee(4), key(ACCUSED).public_key());
     let all = proof(4, &[0, 1, 3]);
-    let mut context = context(&members, &key);
-    assert_eq!(all.verify(&context), Err(FaultProofError::SmallCommittee { found: 3 }));
-    context.dev_slash_small = true;
-    assert!(all.verify(&context).is_ok());
+    assert_eq!(all.verify(&state(4), &rules()), Err(FaultProofError::SmallCommittee { found: 3 }));
+    assert!(all.verify(&state(4), &FaultRules { dev_slash_small: true, ..rules() }).is_ok());
     // Alone in the committee: fault_quorum(0) = 1 vote that nobody can give.
-    let alone = [(12_u64, ())];
     let nobody = FaultProof { voters: SeatBits::new(1).unwrap(), ..all };
-    assert_eq!(nobody.check_votes(&alone, true), Err(FaultProofError::Quorum { found: 0, expected: 1 }));
+    assert_eq!(nobody.check_votes(&[12], true), Err(FaultProofError::Quorum { found: 0, expected: 1 }));
 }
 
 #[test]
 fn a_proof_lives_from_the_next_slot_to_64_slots_later_and_never_against_a_canonical_block() {
     let proof = proof(7, &[0, 1, 3, 4, 5]);
-    for (state_slot, good) in [(0, false), (99, false), (100, false), (101, true), (164, true), (165, false), (u64::MAX, false)] {
+    for (slot, good) in [(0, false), (99, false), (100, false), (101, true), (164, true), (165, false), (u64::MAX, false)] {
         for preset in [Preset::Minimal, Preset::Mainnet] {
-            assert_eq!(proof.check_age(state_slot, preset, Hash32::ZERO).is_ok(), good, "state at {state_slot}");
+            assert_eq!(proof.check_age(&State { slot, ..state(7) }, preset).is_ok(), good, "state at {slot}");
         }
     }
-    let canonical = proof.check_age(101, Preset::Minimal, accused().header.root());
-    assert_eq!(canonical, Err(FaultProofError::Canonical));
+    let canonical = State { canonical: accused().header.root(), ..state(7) };
+    assert_eq!(proof.verify(&canonical, &rules()), Err(FaultProofError::Canonical));
 }
 
 #[test]
 fn both_signatures_must_hold() {
-    let (members, key) = (committee(7), key(ACCUSED).public_key());
     let good = proof(7, &[0, 1, 3, 4, 5]);
-    let context = context(&members, &key);
     let mut other = good;
     other.accused.signature = good.signature;
-    assert_eq!(other.verify(&context), Err(FaultProofError::Accused(BlsError::Mismatch)));
+    let accused = Err(FaultProofError::Accused(HeaderSignatureError::Bls(BlsError::Mismatch)));
+    assert_eq!(other.verify(&state(7), &rules()), accused);
     let mut other = good;
     other.signature = good.accused.signature;
-    assert_eq!(other.verify(&context), Err(FaultProofError::Votes(BlsError::Mismatch)));
+    assert_eq!(other.verify(&state(7), &rules()), Err(FaultProofError::Votes(BlsError::Mismatch)));
     let mut other = good;
     assert!(other.voters.set(6), "a voter that did not sign");
-    assert_eq!(other.verify(&context), Err(FaultProofError::Votes(BlsError::Mismatch)));
+    assert_eq!(other.verify(&state(7), &rules()), Err(FaultProofError::Votes(BlsError::Mismatch)));
+}
+
+#[test]
+fn only_the_key_of_the_accused_index_counts() {
+    // Signed by validator 10, said to be by 12: the registry's key for 12 decides.
+    let mut other = proof(7, &[0, 1, 3, 4, 5]);
+    other.accused.signature = key(0).sign(other.accused.signing_root(&domains(1))).to_bytes();
+    let accused = Err(FaultProofError::Accused(HeaderSignatureError::Bls(BlsError::Mismatch)));
+    assert_eq!(other.verify(&state(7), &rules()), accused);
+    // A proposer that the registry does not have: seven others, five votes, nobody to slash.
+    let mut nobody = proof(8, &[0, 1, 3, 4, 5, 6]);
+    nobody.accused.header.proposer_index = 99;
+    let unknown = Err(FaultProofError::Accused(HeaderSignatureError::UnknownProposer { index: 99 }));
+    assert_eq!(nobody.verify(&state(8), &rules()), unknown);
 }
 
 #[test]
@@ -156,7 +204,8 @@ fn another_form_of_header_2_is_refused() {
 fn votes_against_different_blocks_do_not_mix() {
     let mut other = accused();
     other.header.body_root = Hash32([4; 32]);
-    let votes = [VerifiedFaultVote::sign(accused(), &key(0), GVR), VerifiedFaultVote::sign(other, &key(1), GVR)];
+    other.signature = key(ACCUSED).sign(other.signing_root(&domains(1))).to_bytes();
+    let votes = [vote(&accused(), 0), vote(&other, 1)];
     assert_eq!(FaultProof::build(7, votes.iter().enumerate()), Err(FaultProofError::Mixed));
     assert_eq!(FaultProof::build(7, []), Err(FaultProofError::Votes(BlsError::Empty)));
     assert!(FaultProof::build(1, [(1, &votes[0])]).is_err());
