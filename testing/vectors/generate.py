@@ -25,6 +25,7 @@ PROGRAMS = [
     "aggregate",
     "signing",
     "ack",
+    "envelope",
     "certificate",
     "fault",
     "gate",

@@ -4,8 +4,10 @@ from .chain import (
     DOMAIN_AI_ACK,
     DOMAIN_AI_FAULT,
     DOMAIN_AI_ID,
+    GENESIS,
     INFINITY_KEY,
     INFINITY_SIGNATURE,
+    OTHER_GENESIS,
     ROOT,
     AckData,
     FaultVote,
@@ -93,13 +95,15 @@ def ack_cases() -> list:
         case("value_242", key, value + b"\x00", "wrong_length"),
         case("version_0", key, cut(value, 0, b"\x00"), "wrong_version"),
         case("version_2", key, cut(value, 0, b"\x02"), "wrong_version"),
+        case("zero_update_id", *ack(0, update=bytes(32)), "zero_update_id"),
     ]
     plain_root = bytes(DATA.hash_tree_root())
     for name, signature in (
         ("signed_by_another", sign(1, DATA, domain(DOMAIN_AI_ACK))),
         ("fault_domain", sign(0, DATA, domain(DOMAIN_AI_FAULT))),
-        ("deneb_fork_version", sign(0, DATA, domain(DOMAIN_AI_ACK, bytes.fromhex("14414900")))),
-        ("other_chain", sign(0, DATA, domain(DOMAIN_AI_ACK, root=rand("other chain")))),
+        ("deneb_fork_version", sign(0, DATA, domain(DOMAIN_AI_ACK, fork="deneb"))),
+        ("other_genesis_id", sign(0, DATA, domain(DOMAIN_AI_ACK, genesis_id=OTHER_GENESIS))),
+        ("other_validators_root", sign(0, DATA, domain(DOMAIN_AI_ACK, root=rand("other chain")))),
         ("without_domain", sign_root(0, plain_root)),
         ("signature_infinity", INFINITY_SIGNATURE),
         ("signature_outside_group", signature_outside_group()),
@@ -121,8 +125,8 @@ def ann_cases() -> list:
     trainer = rand("ann/trainer").hex()
     key = f"ann:{HEAD.hex()[:16]}:{trainer}"
 
-    def value(size: int, sequence: int = 5) -> bytes:
-        return b"\x01" + UPDATE + HEAD + le(size, 4) + le(sequence, 8)
+    def value(size: int, sequence: int = 5, update: bytes = UPDATE) -> bytes:
+        return b"\x01" + update + HEAD + le(size, 4) + le(sequence, 8)
 
     good = value(337)
     return [
@@ -135,6 +139,7 @@ def ann_cases() -> list:
         case("ann_76_bytes", key, good[:-1], "wrong_length"),
         case("ann_78_bytes", key, good + b"\x00", "wrong_length"),
         case("ann_version", key, b"\x02" + good[1:], "wrong_version"),
+        case("ann_zero_update_id", key, value(337, update=bytes(32)), "zero_update_id"),
         case("ann_other_head", f"ann:{UPDATE.hex()[:16]}:{trainer}", good, "key_mismatch"),
         case("ann_trainer_upper_case", f"ann:{HEAD.hex()[:16]}:{trainer.upper()}", good, "bad_key"),
         case("ann_trainer_16_digits", f"ann:{HEAD.hex()[:16]}:{trainer[:16]}", good, "bad_key"),
@@ -146,10 +151,10 @@ def id_cases() -> list:
     trainers = sorted(rand(f"id/trainer/{i}") for i in range(5))
     node = rand("id/node")
 
-    def record(index: int, keys, sequence: int = 3, count=None, sign_as=None) -> tuple[str, bytes]:
+    def record(index: int, keys, sequence: int = 3, count=None, sign_as=None, genesis_id=GENESIS) -> tuple[str, bytes]:
         limited = keys[:4]
         data = IdData(public_key=public(index), node_key=node, trainers=limited, sequence=sequence)
-        signature = sign(index if sign_as is None else sign_as, data, domain(DOMAIN_AI_ID))
+        signature = sign(index if sign_as is None else sign_as, data, domain(DOMAIN_AI_ID, genesis_id=genesis_id))
         number = len(keys) if count is None else count
         return f"id:{peer(index)}", b"\x01" + public(index) + node + le(sequence, 8) + bytes([number]) + b"".join(
             keys
@@ -172,6 +177,7 @@ def id_cases() -> list:
         case("id_of_another", f"id:{peer(1)}", good, "key_mismatch"),
         case("id_upper_case", f"id:{peer(0).upper()}", good, "bad_key"),
         case("id_signed_by_another", *record(0, trainers[:2], sign_as=1), "bad_signature"),
+        case("id_other_genesis_id", *record(0, trainers[:2], genesis_id=OTHER_GENESIS), "bad_signature"),
         case("id_node_key_changed", key, cut(good, 49, rand("id/other node")), "bad_signature"),
         case("id_sequence_changed", key, cut(good, 81, le(4, 8)), "bad_signature"),
     ]
@@ -183,14 +189,13 @@ def fault_cases() -> list:
     root = bytes(HEADER.hash_tree_root())
 
     def record(
-        index: int, header=HEADER, root=root, slot=90, proposer=ACCUSED, reason=1, header_signature=None
+        index: int, root=root, slot=90, proposer=ACCUSED, reason=1, header_signature=None, genesis_id=GENESIS
     ) -> tuple[str, bytes]:
         vote = FaultVote(block_root=root, slot=slot, proposer_index=proposer, reason=reason)
         value = b"\x01" + root + le(slot, 8) + le(proposer, 8) + bytes([reason]) + public(index)
-        value += sign(index, vote, domain(DOMAIN_AI_FAULT)) + header.encode_bytes()
-        return f"fault:{root.hex()[:16]}:{peer(index)}", value + (
-            header_signature or sign(ACCUSED, header, proposer_domain())
-        )
+        value += sign(index, vote, domain(DOMAIN_AI_FAULT, genesis_id=genesis_id)) + HEADER.encode_bytes()
+        value += header_signature or sign(ACCUSED, HEADER, proposer_domain())
+        return f"fault:{root.hex()[:16]}:{peer(index)}", value
 
     def one(name, record, error=None):
         return case(name, *record, error, accused=True)
@@ -211,6 +216,12 @@ def fault_cases() -> list:
         one("fault_key_of_another_block", (f"fault:{UPDATE.hex()[:16]}:{peer(0)}", good), "key_mismatch"),
         one("fault_key_upper_case", (key.upper(), good), "bad_key"),
         one("fault_vote_signature", (key, cut(good, 98, record(1)[1][98:194])), "bad_signature"),
+        one("fault_vote_other_genesis_id", record(0, genesis_id=OTHER_GENESIS), "bad_signature"),
+        one(
+            "fault_header_other_genesis_id",
+            record(0, header_signature=sign(ACCUSED, HEADER, proposer_domain(OTHER_GENESIS))),
+            "bad_header_signature",
+        ),
         one(
             "fault_header_signed_by_another",
             record(0, header_signature=sign(8, HEADER, proposer_domain())),
@@ -241,7 +252,8 @@ def provider_cases() -> list:
 def generate() -> dict:
     """ack.json and record.json."""
     records = ann_cases() + id_cases() + fault_cases() + provider_cases()
+    chain = {"genesis_id": GENESIS, "genesis_validators_root": ROOT}
     return {
-        "ack.json": document("ACK records: key and value.", "7, 8", ack_cases(), genesis_validators_root=ROOT),
-        "record.json": document("The other DHT records.", "7", records, genesis_validators_root=ROOT),
+        "ack.json": document("ACK records: key and value.", "7, 8", ack_cases(), **chain),
+        "record.json": document("The other DHT records.", "7", records, **chain),
     }

@@ -6,17 +6,18 @@ from .common import H, document, rand, refusal
 from .pld1 import decode, delta_container, record_1
 from .pld1_common import GENESIS, SHAPES, context_json, header
 
-SHAPE = SHAPES["four_chunks"]
+SHAPE = SHAPES["ten_chunks"]
+MOST_KEPT = 64
 
 
 class Delta:
-    """A kind 0 of profile 1 with one record of 20 values per chunk named."""
+    """A kind 0 of profile 1 with a record of 20 values in each chunk named: the values repeated, the same in each."""
 
-    def __init__(self, label: str, chunk: int, positions: list[int], values: list[int], tokens: int):
-        row = list(zip(positions, (values * 20)[:20]))
+    def __init__(self, label: str, positions: dict[int, list[int]], values: list[int], tokens: int):
+        records = {chunk: record_1(list(zip(places, (values * 20)[:20]))) for chunk, places in positions.items()}
         fields = header(0, 1, tokens=tokens, seed=rand(f"aggregate/{label}"))
         self.label = label
-        self.container = delta_container(fields, SHAPE, {chunk: record_1(row)})
+        self.container = delta_container(fields, SHAPE, records)
         self.id = H(self.container)
         self.tokens = tokens
         self.values = dict(decode(self.container, SHAPE, 1, GENESIS)["values"])
@@ -28,8 +29,9 @@ def overlap(a: Delta, b: Delta) -> int:
 
 
 def near_copy(a: Delta, b: Delta) -> bool:
-    """overlap * 10 >= 4 * min(|a|, |b|)."""
-    return overlap(a, b) * 10 >= 4 * min(len(a.values), len(b.values))
+    """overlap * 10 >= 4 * min(|a|, |b|), and max(|a|, |b|) <= 4 * min(|a|, |b|)."""
+    least, largest = sorted((len(a.values), len(b.values)))
+    return overlap(a, b) * 10 >= 4 * least and largest <= 4 * least
 
 
 def weights(deltas: list[Delta]) -> list[int]:
@@ -75,15 +77,21 @@ class Input:
         self.delta, self.gain, self.first_seen = delta, gain, first_seen
 
 
-def choose(inputs: list[Input], merged_gain) -> dict | str:
-    """What is proposed. `merged_gain(ids)` is the gate's measurement, None when not finite."""
-    unique = {i.delta.id: i for i in inputs}
-    if len(unique) > 64:
-        return "too_many_inputs"
+def without_copies(inputs: list[Input]) -> list[Input]:
+    """The inputs that are kept, in the order they were seen."""
     kept: list[Input] = []
-    for candidate in sorted(unique.values(), key=lambda i: (i.first_seen, i.delta.id)):
-        if not any(near_copy(candidate.delta, other.delta) for other in kept):
-            kept.append(candidate)
+    for candidate in sorted(inputs, key=lambda i: (i.first_seen, i.delta.id, i.gain)):
+        if any(near_copy(candidate.delta, other.delta) for other in kept):  # a repeated id is one, too
+            continue
+        kept.append(candidate)
+        if len(kept) == MOST_KEPT:
+            break
+    return kept
+
+
+def choose(inputs: list[Input], merged_gain) -> dict:
+    """What is proposed. `merged_gain(ids)` is the gate's measurement, None when not finite."""
+    kept = without_copies(inputs)
     out = {"kept": sorted(i.delta.id for i in kept)}
     best_first = sorted(kept, key=lambda i: (-i.gain, i.delta.id))
     n = len(kept)
@@ -116,11 +124,11 @@ def choose(inputs: list[Input], merged_gain) -> dict | str:
 
 
 def pool() -> dict[str, Delta]:
-    """Deltas by label. d*: own coordinates; copy*: overlaps of d0; others for Krum."""
+    """Deltas by label. d*: own coordinates; copy*: overlaps of d0; wide*: of several chunks; others for Krum."""
     out = {}
 
     def put(label, chunk, positions, values, tokens):
-        out[label] = Delta(label, chunk, positions, values, tokens)
+        out[label] = Delta(label, {chunk: positions}, values, tokens)
 
     for i in range(64):
         bits = [0x1400 + (37 * i + 11 * j) % 600 + 0x8000 * ((i + j) % 2) for j in range(20)]
@@ -140,6 +148,19 @@ def pool() -> dict[str, Delta]:
     put("far", 3, [70 * j + 30 for j in range(20)], [0xD3FF], 2_000)
     put("tiny", 3, [70 * j + 31 for j in range(20)], [0x0001], 2_000)
     put("opposite", 3, [70 * j + 32 for j in range(20)], [b | 0x8000 for b in base], 2_000)
+    wide = [  # label, values shared with d0, other chunks that lie as in wide80, chunks of their own
+        ("wide80", 20, (4, 5, 6), ()),
+        ("wide80_shares_8", 8, (), (4, 5, 6)),
+        ("wide80_shares_7", 7, (), (4, 5, 6)),
+        ("wide100", 20, (4, 5, 6), (7,)),
+        ("wide100_shares_40", 20, (4,), (5, 6, 8)),
+        ("wide100_shares_39", 19, (4,), (5, 6, 8)),
+    ]
+    for i, (label, shared, common, own) in enumerate(wide):
+        places = {0: list(range(20 - shared, 40 - shared))}
+        places |= {chunk: list(range(20)) for chunk in common}
+        places |= {chunk: list(range(100 * (i + 1), 100 * (i + 1) + 20)) for chunk in own}
+        out[label] = Delta(label, places, [0x1600, 0x9600], 5_000)
     return out
 
 
@@ -155,6 +176,9 @@ def pair_cases(deltas: dict[str, Delta]) -> list:
         ("copy8", "copy_of_copy8"),
     ]
     pairs += [("d0", "copy_of_copy8"), ("near0", "near1"), ("near0", "far")]
+    pairs += [("d0", f"wide80{shares}") for shares in ("", "_shares_8", "_shares_7")]
+    pairs += [("d0", "wide100"), ("wide100", "d0"), ("wide80", "wide100")]
+    pairs += [("wide100", "wide100_shares_40"), ("wide100", "wide100_shares_39")]
     rows = [(a, b, deltas[a], deltas[b]) for a, b in pairs]
     return [
         {"name": f"{a}_{b}", "a": x.id, "b": y.id, "overlap": overlap(x, y), "near_copy": near_copy(x, y)}
@@ -248,7 +272,29 @@ def choice_cases(deltas: dict[str, Delta]) -> list:
         ("sixty_four", [(d[i], i, i) for i in range(64)], "all better"),
         ("sixty_four_and_a_repeat", [(d[i], i, i) for i in range(64)] + [(d[0], 0, 0)], "all better"),
         ("sixty_five", [(d[i], i, i) for i in range(64)] + [("far", 1, 99)], "all better"),
+        ("sixty_five_best_last", [(d[i], i, i) for i in range(64)] + [("far", 999, 99)], "all worse"),
+        ("sixty_five_last_by_id", [(n, 1, 0) for n in [*d, "far"]], "all worse"),
+        ("sixty_five_other_seen_first", [(d[i], i, i + 1) for i in range(64)] + [("far", 1, 0)], "all better"),
+        (
+            "copies_before_the_64th",
+            [(d[0], 0, 0), ("copy8", 9, 1), ("copy20", 9, 2)] + [(d[i], i, i + 2) for i in range(1, 64)],
+            "all better",
+        ),
+        (
+            "copies_before_the_64th_of_65",
+            [(d[0], 0, 0), ("copy8", 9, 1), ("copy20", 9, 2)]
+            + [(d[i], i, i + 2) for i in range(1, 64)]
+            + [("far", 999, 99)],
+            "all worse",
+        ),
         ("repeated_id", [(d[0], 5, 0), (d[0], 5, 0), (d[1], 4, 1)], {"d0 d1": 5}),
+        ("repeated_id_first_gain_counts", [(d[0], 3, 0), (d[0], 9, 1), (d[1], 4, 2)], {"d0 d1": 4}),
+        ("repeated_id_same_moment_smaller_gain", [(d[0], 9, 0), (d[0], 3, 0), (d[1], 4, 1)], {"d0 d1": 4}),
+        ("repeated_id_first_place_counts", [("copy8", 9, 1), (d[0], 5, 2), (d[0], 5, 0)], {}),
+        ("wide_copy_dropped", [(d[0], 5, 0), ("wide80", 50, 1)], {}),
+        ("wide_first_drops_narrow", [(d[0], 5, 1), ("wide80", 50, 0)], {}),
+        ("too_wide_for_a_copy", [(d[0], 5, 0), ("wide100", 50, 1)], {"d0 wide100": 51}),
+        ("wide_copy_of_two", [(d[0], 5, 0), ("wide100", 50, 1), ("wide80", 60, 2)], {"d0 wide100": 50}),
         ("copy_dropped", [(d[0], 5, 0), ("copy8", 50, 1)], {"copy8 d0": 99}),
         ("copy_first_seen_wins", [(d[0], 5, 1), ("copy8", 50, 0)], {"copy8 d0": 99}),
         ("copy_same_moment", [(d[0], 5, 3), ("copy8", 50, 3)], {"copy8 d0": 99}),
@@ -286,8 +332,6 @@ def _choice(name: str, rows: list, table, deltas: dict[str, Delta]) -> dict:
         {"ids": sorted(ids), "gain": gain} for ids, gain in sorted(asked.items(), key=lambda item: sorted(item[0]))
     ]
     given = {"inputs": [[i.delta.id, i.gain, i.first_seen] for i in inputs], "merged_gains": gains}
-    if isinstance(answer, str):
-        return refusal(name, answer, **given)
     return {"name": name, **given, "expect": answer}
 
 

@@ -1,9 +1,11 @@
-"""Sections 8 and 9: certificates, and what a beacon node says about a block's `extra_data`."""
+"""Sections 8, 9 and 11: certificates, what a beacon node says about a block's `extra_data`, and whether it is a fault."""
 
 from .chain import (
     DOMAIN_AI_ACK,
     DOMAIN_AI_FAULT,
+    GENESIS,
     INFINITY_SIGNATURE,
+    OTHER_GENESIS,
     ROOT,
     AckData,
     aggregate,
@@ -48,6 +50,11 @@ def check_block(wire: bytes, n: int, fixed: int, head: bytes) -> bytes:
     return H(b"pol-ai/model/v1", head, update)
 
 
+def is_fault(wire: bytes) -> bool:
+    """Section 11, reason 1, for a block that check_block refuses: nothing but the certificate is wrong with it."""
+    return len(wire) >= 80 and wire[:32] == PARENT and wire[32:64] != bytes(32)
+
+
 def build(
     n: int,
     seats,
@@ -55,13 +62,13 @@ def build(
     result=RESULT,
     head=HEAD,
     update=UPDATE,
-    kind=DOMAIN_AI_ACK,
+    in_domain=None,
     signature=None,
     stated=None,
 ) -> bytes:
     """Certificate bytes; `signers` sign when they are not the seats."""
     data = AckData(update_id=update, model_head=head, result_root=result)
-    signature = signature or aggregate(seats if signers is None else signers, data, domain(kind))
+    signature = signature or aggregate(seats if signers is None else signers, data, in_domain or domain(DOMAIN_AI_ACK))
     bits = pack_bits(seats, (n + 7) // 8)
     return RESULT + le(n if stated is None else stated, 2) + bits + signature
 
@@ -71,14 +78,14 @@ def wire(trailer: bytes, update=UPDATE, parent=PARENT) -> bytes:
     return parent + update + be(5, 8) + be(4_096, 8) + trailer
 
 
-def case(name: str, n: int, data: bytes, fixed: int = 0, error: str | None = None) -> dict:
-    """One block."""
+def case(name: str, n: int, data: bytes, fixed: int = 0, error: str | None = None, fault: bool = True) -> dict:
+    """One block; `fault` is asked of refused ones only."""
     given = {"n": n, "quorum": fixed, "wire": data}
     try:
         child = check_block(data, n, fixed, HEAD)
     except Refused as why:
-        assert str(why) == error, (name, str(why))
-        return refusal(name, str(why), **given)
+        assert (str(why), is_fault(data)) == (error, fault), (name, str(why))
+        return refusal(name, str(why), **given, fault=fault)
     assert error is None, name
     return {"name": name, **given, "child_model_head": child}
 
@@ -114,20 +121,21 @@ def refused_cases() -> list:
     five = [0, 2, 4, 6, 8]
     good = build(9, five)
     one = AckData(update_id=UPDATE, model_head=HEAD, result_root=RESULT)
+    other_chain = domain(DOMAIN_AI_ACK, genesis_id=OTHER_GENESIS)
     spoiled = build(9, five)[:-96] + bytes([good[-96] ^ 0x20]) + good[-95:]
     rows = [
         ("no_certificate", 9, wire(b""), 0, "missing_certificate"),
-        ("trailer_on_empty_block", 9, wire(good, bytes(32)), 0, "trailer_on_empty_block"),
+        ("trailer_on_empty_block", 9, wire(good, bytes(32)), 0, "trailer_on_empty_block", False),
         (
             "certificate_for_empty_block",
             9,
             wire(build(9, five, update=bytes(32)), bytes(32)),
             0,
             "trailer_on_empty_block",
+            False,
         ),
-        ("other_parent", 9, wire(good, parent=rand("x")), 0, "parent_mismatch"),
-        ("other_parent_empty", 9, wire(b"", bytes(32), rand("x")), 0, "parent_mismatch"),
-        ("short", 9, wire(good)[:79], 0, "too_short"),
+        ("other_parent", 9, wire(good, parent=rand("x")), 0, "parent_mismatch", False),
+        ("other_parent_empty", 9, wire(b"", bytes(32), rand("x")), 0, "parent_mismatch", False),
         ("cut", 9, wire(good[:-1]), 0, "wrong_length"),
         ("n_10_stated", 9, wire(build(9, five, stated=10)), 0, "wrong_committee_size"),
         ("n_10_of_9", 9, wire(build(10, five)), 0, "wrong_committee_size"),
@@ -151,7 +159,8 @@ def refused_cases() -> list:
         ("other_result_root", 9, wire(build(9, five, result=rand("x"))), 0, "bad_signature"),
         ("other_head", 9, wire(build(9, five, head=rand("x"))), 0, "bad_signature"),
         ("other_update", 9, wire(build(9, five, update=rand("x"))), 0, "bad_signature"),
-        ("fault_domain", 9, wire(build(9, five, kind=DOMAIN_AI_FAULT)), 0, "bad_signature"),
+        ("fault_domain", 9, wire(build(9, five, in_domain=domain(DOMAIN_AI_FAULT))), 0, "bad_signature"),
+        ("other_genesis_id", 9, wire(build(9, five, in_domain=other_chain)), 0, "bad_signature"),
         (
             "single_signature",
             9,
@@ -168,8 +177,37 @@ def refused_cases() -> list:
     return [case(*row) for row in rows]
 
 
+def fault_cases() -> list:
+    """Reason 1: refused certificates beside the right and the wrong parent hash; too few bytes; empty blocks."""
+    good, short = build(9, [0, 2, 4, 6, 8]), build(9, [0, 2, 4, 6])
+    trailers = [
+        ("missing", b"", "missing_certificate"),
+        ("invalid", short, "below_quorum"),
+        ("one_byte", b"\x00", "wrong_length"),
+        ("cut", good[:-1], "wrong_length"),
+        ("n_0", build(9, [0, 2, 4, 6, 8], stated=0), "n_out_of_range"),
+        ("n_513", build(9, [0, 2, 4, 6, 8], stated=513), "n_out_of_range"),
+        ("length_512", good + bytes(432 - len(good)), "wrong_length"),
+        ("length_513", good + bytes(433 - len(good)), "too_long"),
+        ("length_513_zeros", bytes(433), "too_long"),
+    ]
+    cases = []
+    for name, trailer, error in trailers:
+        early = error if error in ("wrong_length", "n_out_of_range", "too_long") else "parent_mismatch"
+        cases += [
+            case(f"reason_1_{name}", 9, wire(trailer), 0, error, True),
+            case(f"reason_1_{name}_wrong_parent", 9, wire(trailer, parent=rand("x")), 0, early, False),
+        ]
+    for size in (0, 32, 64, 79):
+        cases.append(case(f"length_{size}", 9, wire(good)[:size], 0, "too_short", False))
+    for name, trailer, error in (("one_byte", b"\x00", "wrong_length"), ("length_513", bytes(433), "too_long")):
+        cases.append(case(f"empty_block_{name}", 9, wire(trailer, bytes(32)), 0, error, False))
+    return cases
+
+
 def generate() -> dict:
     """certificate.json."""
     about = "Blocks as a beacon node sees them; seat i of a committee of n is validator i of keys.json."
-    shared = {"genesis_validators_root": ROOT, "parent_hash": PARENT, "parent_model_head": HEAD}
-    return {"certificate.json": document(about, "4, 8, 9", valid_cases() + refused_cases(), **shared)}
+    shared = {"genesis_id": GENESIS, "genesis_validators_root": ROOT, "parent_hash": PARENT, "parent_model_head": HEAD}
+    cases = valid_cases() + refused_cases() + fault_cases()
+    return {"certificate.json": document(about, "4, 8, 9, 11", cases, **shared)}

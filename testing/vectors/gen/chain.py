@@ -9,14 +9,9 @@ from .common import H, le, rand
 from .identity import BLS_ORDER, peer_id
 
 ROOT = rand("chain/genesis validators root")
-GENESIS_FORK_VERSION = bytes.fromhex("10414900")
-FORK_VERSIONS = {
-    "phase0": GENESIS_FORK_VERSION,
-    "altair": bytes.fromhex("11414900"),
-    "bellatrix": bytes.fromhex("12414900"),
-    "capella": bytes.fromhex("13414900"),
-    "deneb": bytes.fromhex("14414900"),
-}
+GENESIS = rand("chain/genesis id")
+OTHER_GENESIS = rand("chain/other genesis id")  # another chain made from the same seed: ROOT is its root, too
+FORKS = {"phase0": 0x10, "altair": 0x11, "bellatrix": 0x12, "capella": 0x13, "deneb": 0x14}
 DOMAIN_AI_ACK = bytes.fromhex("41494101")
 DOMAIN_AI_FAULT = bytes.fromhex("41494601")
 DOMAIN_AI_ID = bytes.fromhex("41494901")
@@ -50,14 +45,24 @@ class IdData(spec.Container):
     sequence: spec.Uint64
 
 
-def domain(kind: bytes, version: bytes = GENESIS_FORK_VERSION, root: bytes = ROOT) -> bytes:
-    """compute_domain."""
+def fork_version(fork: str, genesis_id: bytes = GENESIS) -> bytes:
+    """A chain's version of a fork (section 2)."""
+    return bytes([FORKS[fork]]) + H(b"pol-ai/fork/v1", genesis_id)[:3]
+
+
+def compute_domain(kind: bytes, version: bytes, root: bytes) -> bytes:
+    """The specification's function of this name."""
     return bytes(spec.compute_domain(spec.DomainType(kind), spec.Version(version), spec.Root(root)))
 
 
-def proposer_domain() -> bytes:
+def domain(kind: bytes, root: bytes = ROOT, genesis_id: bytes = GENESIS, fork: str = "phase0") -> bytes:
+    """A chain's domain; ours have the first fork's version in every epoch."""
+    return compute_domain(kind, fork_version(fork, genesis_id), root)
+
+
+def proposer_domain(genesis_id: bytes = GENESIS) -> bytes:
     """DOMAIN_BEACON_PROPOSER of an epoch in Deneb, which is every epoch here."""
-    return domain(bytes(spec.DOMAIN_BEACON_PROPOSER), FORK_VERSIONS["deneb"])
+    return domain(bytes(spec.DOMAIN_BEACON_PROPOSER), genesis_id=genesis_id, fork="deneb")
 
 
 def signing_root(value, in_domain: bytes) -> bytes:

@@ -3,7 +3,9 @@
 from .chain import (
     DOMAIN_AI_ACK,
     DOMAIN_AI_FAULT,
+    GENESIS,
     INFINITY_SIGNATURE,
+    OTHER_GENESIS,
     ROOT,
     AckData,
     FaultVote,
@@ -151,7 +153,7 @@ def proof(committee=range(8), accused=3, seats=None, **o):
         reason=o.get("voted_reason", 1),
     )
     signers = o.get("signers", [committee[i] for i in seats])
-    votes = o.get("votes") or aggregate(signers, vote, domain(o.get("vote_domain", DOMAIN_AI_FAULT)))
+    votes = o.get("votes") or aggregate(signers, vote, o.get("vote_domain", domain(DOMAIN_AI_FAULT)))
     signature = o.get("signature") or sign(o.get("signer", accused), header, o.get("header_domain", proposer_domain()))
     return container(header, signature, second, votes)
 
@@ -206,12 +208,18 @@ def fault_cases() -> list:
             proof(header_domain=domain(bytes(spec.DOMAIN_BEACON_PROPOSER))),
             "bad_header_signature",
         ),
+        case("header_other_genesis_id", proof(header_domain=proposer_domain(OTHER_GENESIS)), "bad_header_signature"),
         case("header_signature_infinity", proof(signature=INFINITY_SIGNATURE), "bad_header_signature"),
         case("voter_missing", proof(signers=[0, 1, 2, 4]), "bad_vote_signature"),
         case("other_voter", proof(signers=[0, 1, 2, 4, 6]), "bad_vote_signature"),
         case("votes_for_another_block", proof(voted_root=rand("x")), "bad_vote_signature"),
         case("votes_for_another_reason", proof(voted_reason=2), "bad_vote_signature"),
-        case("votes_in_ack_domain", proof(vote_domain=DOMAIN_AI_ACK), "bad_vote_signature"),
+        case("votes_in_ack_domain", proof(vote_domain=domain(DOMAIN_AI_ACK)), "bad_vote_signature"),
+        case(
+            "votes_other_genesis_id",
+            proof(vote_domain=domain(DOMAIN_AI_FAULT, genesis_id=OTHER_GENESIS)),
+            "bad_vote_signature",
+        ),
         case("votes_infinity", proof(votes=INFINITY_SIGNATURE), "bad_vote_signature"),
         case("votes_outside_group", proof(votes=signature_outside_group()), "bad_vote_signature"),
     ]
@@ -236,7 +244,7 @@ def evidence(member=5, **o):
         assert bytes(ack.hash_tree_root()) == H(body, H(root, bytes(32))), "the shortcut to AckData's root"
         parts += [
             header,
-            o.get(f"signature_{i}") or sign(o.get(f"signer_{i}", who), ack, domain(o.get("kind", DOMAIN_AI_ACK))),
+            o.get(f"signature_{i}") or sign(o.get(f"signer_{i}", who), ack, o.get("in_domain", domain(DOMAIN_AI_ACK))),
         ]
     return container(*parts)
 
@@ -256,7 +264,12 @@ def malfeasance_cases() -> list:
         case("evidence_same_root", evidence(root_2=same), "same_result_root"),
         case("evidence_first_signature", evidence(signer_1=6), "bad_ack_signature"),
         case("evidence_second_signature", evidence(signer_2=6), "bad_ack_signature"),
-        case("evidence_fault_domain", evidence(kind=DOMAIN_AI_FAULT), "bad_ack_signature"),
+        case("evidence_fault_domain", evidence(in_domain=domain(DOMAIN_AI_FAULT)), "bad_ack_signature"),
+        case(
+            "evidence_other_genesis_id",
+            evidence(in_domain=domain(DOMAIN_AI_ACK, genesis_id=OTHER_GENESIS)),
+            "bad_ack_signature",
+        ),
         case("evidence_infinity", evidence(signature_2=INFINITY_SIGNATURE), "bad_ack_signature"),
     ]
 
@@ -288,5 +301,5 @@ def form_cases() -> list:
 def generate() -> dict:
     """fault.json."""
     about = "ProposerSlashing containers: plain, fault proof or malfeasance; validator i has key i of keys.json."
-    tags = {"fault_tag": FAULT_TAG, "equiv_tag": EQUIV_TAG, "genesis_validators_root": ROOT}
-    return {"fault.json": document(about, "11", fault_cases() + malfeasance_cases() + form_cases(), **tags)}
+    shared = {"fault_tag": FAULT_TAG, "equiv_tag": EQUIV_TAG, "genesis_id": GENESIS, "genesis_validators_root": ROOT}
+    return {"fault.json": document(about, "11", fault_cases() + malfeasance_cases() + form_cases(), **shared)}

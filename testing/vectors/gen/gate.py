@@ -167,7 +167,7 @@ def prefix_cases() -> list:
 
 
 def norm_cap_cases() -> list:
-    """Whether a norm passes after a history of accepted norms (oldest first)."""
+    """Whether a norm passes after a history of the norms of changes that were added (oldest first)."""
     rising = list(range(100, 200))
     rows = [
         ("no_history", [], 10**12),

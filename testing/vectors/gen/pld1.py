@@ -112,6 +112,7 @@ def decode_record(data: bytes, profile: int, length: int) -> list[tuple[int, int
         codes = [bit(data, (size + 2) * 8 + 2 * i) + 2 * bit(data, (size + 2) * 8 + 2 * i + 1) for i in range(k)]
         values = [(-2, -1, 1, 2)[code] * scale for code in codes]
     need(all(abs(v) < LIMIT for v in values), "value_too_large")
+    need(profile == 1 or any(code in (1, 2) for code in codes), "scale_not_least")
     return list(zip(positions, values))
 
 
@@ -219,7 +220,10 @@ def fit_scale(sizes: list[int]) -> tuple[int, list[int]]:
         s = max(1, (2 * top + bottom) // (2 * bottom))
     bits = nearest_fp16(s, MAX_SCALE)
     rounded = fp16_units(bits)
-    return bits, [2 if 2 * a >= 3 * rounded else 1 for a in sizes]
+    levels = [2 if 2 * a >= 3 * rounded else 1 for a in sizes]
+    if min(levels) == 2:  # the same values in their one encoding; always exact
+        return nearest_fp16(2 * rounded, MAX_VALUE), [1] * len(sizes)
+    return bits, levels
 
 
 def chosen_records(change: dict[int, int], shape: Shape, profile: int) -> dict[int, list[tuple[int, int]]]:

@@ -99,6 +99,21 @@ def small_cases(profile: int) -> list:
             ("one_giant", "four_chunks", {p: 2**31 - 1 if i == 5 else -1 for i, p in enumerate(exact)}),
             ("ones_and_twos", "four_chunks", {p: 1 + i % 2 for i, p in enumerate(exact)}),
         ]
+        for size in (2, 3, 1_023, 1_024, 1_025, 2_047, 2_049, 4_099, 10**6, 10**6 + 1):
+            rows.append((f"all_{size}", "four_chunks", {p: size * (-1) ** i for i, p in enumerate(exact)}))
+        nearly = {p: (10**6 + 100 * i) * (-1) ** i for i, p in enumerate(exact)}
+        cap = 2**30 - 2**19  # 63.96875, twice the largest scale
+        rows += [
+            ("nearly_equal", "four_chunks", nearly),
+            ("nearly_equal_but_one", "four_chunks", nearly | {exact[5]: 700_000}),
+            ("one_above_the_border", "four_chunks", {p: 400_000 if p else 300_001 for p in exact}),
+            ("all_at_the_limit", "four_chunks", {p: cap * (-1) ** i for i, p in enumerate(exact)}),
+            ("all_one_below_the_limit", "four_chunks", {p: 1 - cap for p in exact}),
+            ("all_one_above_the_limit", "four_chunks", {p: cap + 1 for p in exact}),
+            ("all_at_half_the_limit", "four_chunks", {p: cap // 2 for p in exact}),
+            ("at_the_limit_but_one", "four_chunks", {p: cap if p else 1 for p in exact}),
+            ("above_the_limit_but_one", "four_chunks", {p: 2**31 - 1 if p else cap // 2 for p in exact}),
+        ]
     return [_case(name, profile, shape, change) for name, shape, change in rows]
 
 

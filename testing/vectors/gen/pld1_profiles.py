@@ -71,6 +71,8 @@ def valid_cases(profile: int) -> list:
             ("scale_largest_for_all_codes", 0x4FFF, [0, 3, 1, 2]),
             ("scale_32_without_doubles", 0x5000, [1, 2]),
             ("scale_63_without_doubles", 0x53FF, [2, 1]),
+            ("one_code_1", 0x1400, [1] + [0, 3] * 24),
+            ("one_code_2", 0x4FFF, [3, 0] * 23 + [3, 2]),
         ):
             cases.append(one(name, "four_chunks", {0: record_2(positions, scale, (codes * 48)[:48])}))
     return cases
@@ -196,6 +198,15 @@ def record_refusals(profile: int) -> list:
         ("scale_largest", 0x7BFF, [1, 2] * 24),
     ):
         cases.append(one(name, "value_too_large", record_2(positions, scale, codes)))
+    for name, scale, codes in (
+        ("all_doubles", 0x1400, [3] * 48),
+        ("all_negative_doubles", 0x1400, [0] * 48),
+        ("doubles_of_both_signs", 0x1400, [0, 3] * 24),
+        ("doubles_of_the_least_scale", 1, [0, 3] * 24),
+        ("doubles_of_the_largest_subnormal", 0x3FF, [3, 0] * 24),
+        ("doubles_of_the_largest_scale", 0x4FFF, [3, 0] * 24),
+    ):
+        cases.append(one(name, "scale_not_least", record_2(positions, scale, codes)))
     return cases
 
 

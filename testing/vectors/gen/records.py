@@ -58,6 +58,7 @@ def read_ack(parts, value: bytes) -> dict:
     out = {"update_id": value[1:33], "model_head": value[33:65], "result_root": value[65:97]}
     out |= {"public_key": value[97:145], "signature": value[145:241]}
     need(parts == (out["update_id"].hex()[:16], peer_id(out["public_key"])), "key_mismatch")
+    need(any(out["update_id"]), "zero_update_id")
     data = AckData(**{name: out[name] for name in ("update_id", "model_head", "result_root")})
     _signed(out["public_key"], data, domain(DOMAIN_AI_ACK), out["signature"])
     return out
@@ -73,6 +74,7 @@ def read_ann(parts, value: bytes) -> dict:
         "sequence": _number(value[69:77]),
     }
     need(parts[0] == out["model_head"].hex()[:16], "key_mismatch")
+    need(any(out["update_id"]), "zero_update_id")
     need(1 <= out["size"] <= 150_000, "size_out_of_range")
     return {**out, "trainer": bytes.fromhex(parts[1])}
 

@@ -1,17 +1,21 @@
-"""Sections 2 and 5: fork data roots, domains, SSZ roots and signing roots by the official specification; keys.json."""
+"""Sections 2 and 5: fork versions, fork data roots, domains, SSZ roots and signing roots by the official specification; keys.json."""
 
 from .chain import (
     DOMAIN_AI_ACK,
     DOMAIN_AI_FAULT,
     DOMAIN_AI_ID,
-    FORK_VERSIONS,
+    FORKS,
+    GENESIS,
     INFINITY_KEY,
     INFINITY_SIGNATURE,
+    OTHER_GENESIS,
     ROOT,
     AckData,
     FaultVote,
     IdData,
+    compute_domain,
     domain,
+    fork_version,
     is_good_key,
     is_good_signature,
     key_outside_group,
@@ -28,27 +32,38 @@ from .common import be, document, rand
 
 
 def domain_cases() -> list:
-    """Fork data roots and domains."""
+    """Fork data roots and domains; inputs are the versions themselves."""
     cases = []
     kinds = {"ai_ack": DOMAIN_AI_ACK, "ai_fault": DOMAIN_AI_FAULT, "ai_id": DOMAIN_AI_ID}
     kinds["beacon_proposer"] = bytes(spec.DOMAIN_BEACON_PROPOSER)
-    for root_name, root in (("chain", ROOT), ("zeros", bytes(32))):
-        for fork, version in FORK_VERSIONS.items():
+    chains = (("chain", GENESIS, ROOT), ("zeros", GENESIS, bytes(32)), ("other_genesis", OTHER_GENESIS, ROOT))
+    for chain, genesis_id, root in chains:
+        for fork in FORKS:
+            version = fork_version(fork, genesis_id)
             data_root = bytes(spec.compute_fork_data_root(spec.Version(version), spec.Root(root)))
             for kind, type_bytes in kinds.items():
                 if kind.startswith("ai_") and fork != "phase0":
-                    continue  # ours are always computed with GENESIS_FORK_VERSION
+                    continue  # ours are always computed with the first version
                 cases.append(
                     {
-                        "name": f"{kind}_{fork}_{root_name}",
+                        "name": f"{kind}_{fork}_{chain}",
                         "domain_type": type_bytes,
                         "fork_version": version,
                         "genesis_validators_root": root,
                         "fork_data_root": data_root,
-                        "domain": domain(type_bytes, version, root),
+                        "domain": compute_domain(type_bytes, version, root),
                     }
                 )
     return cases
+
+
+def fork_version_cases() -> list:
+    """The five versions of a chain."""
+    names = {"zeros": bytes(32), "ones": b"\xff" * 32, "chain": GENESIS, "other_genesis": OTHER_GENESIS}
+    return [
+        {"name": name, "genesis_id": genesis_id} | {fork: fork_version(fork, genesis_id) for fork in FORKS}
+        for name, genesis_id in names.items()
+    ]
 
 
 def header(label: str, slot: int = 9, proposer: int = 3):
@@ -160,8 +175,9 @@ def generate() -> dict:
         {"name": f"{i}", "index": i, "secret_key": be(secret(i), 32), "public_key": public(i), "peer_id": peer(i)}
         for i in range(512)
     ]
-    about = "Domains; `objects`: SSZ bytes, roots and signing roots; `points`: encodings of BLS keys and signatures."
-    extra = {"objects": object_cases(), "points": point_cases()}
+    about = "Domains; `fork_versions`: of a chain; `objects`: SSZ bytes, roots and signing roots; `points`: encodings of BLS keys and signatures."
+    extra = {"genesis_id": GENESIS, "genesis_validators_root": ROOT, "fork_versions": fork_version_cases()}
+    extra |= {"objects": object_cases(), "points": point_cases()}
     return {
         "keys.json": document(
             "BLS keys of the validators that ack.json, certificate.json, record.json and fault.json use.", "5", keys
