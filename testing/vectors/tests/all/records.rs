@@ -8,6 +8,7 @@ use pol_core::{
     domains::{Domains, Fork},
     fault::{FaultVote, FaultVoteError, RawFaultVote},
     identity::PeerId,
+    params::{DOMAIN_AI_ACK, DOMAIN_AI_FAULT, DOMAIN_AI_ID},
     record::{Announcement, AnnouncementError, Envelope, EnvelopeError, IdData, IdError, RawIdRecord, RecordKey},
     ssz::{BeaconBlockHeader, compute_domain, signing_root},
 };
@@ -100,12 +101,13 @@ pub(crate) fn domains(file: &mut Object) -> Domains {
 
 pub(crate) fn signing(file: &str) {
     let mut file = open(file);
+    let chain = domains(&mut file);
     file.each("fork_versions", |case| {
         let domains = Domains::new(GenesisId(case.bytes("genesis_id")), Hash32::ZERO);
         let forks = [Fork::Phase0, Fork::Altair, Fork::Bellatrix, Fork::Capella, Fork::Deneb];
-        let found: Vec<String> = forks.iter().map(|fork| hex::encode(domains.fork_version(*fork))).collect();
-        let listed: Vec<String> = case.list("versions").iter().map(|v| v.as_str().unwrap().to_owned()).collect();
-        assert_eq!(found, listed, "{}", case.name());
+        for (fork, name) in forks.into_iter().zip(["phase0", "altair", "bellatrix", "capella", "deneb"]) {
+            assert_eq!(domains.fork_version(fork), case.bytes(name), "{}: {name}", case.name());
+        }
     });
     file.each("cases", |case| {
         let root = Hash32(case.bytes("genesis_validators_root"));
@@ -126,7 +128,14 @@ pub(crate) fn signing(file: &str) {
         assert!(bytes.is_none_or(|bytes| bytes == ssz), "{}", case.name());
         assert_eq!(root.0, case.bytes("root"), "{}", case.name());
         if case.has("domain") {
-            let found = signing_root(root, Hash32(case.bytes("domain")));
+            let ours = match kind.as_str() {
+                "AckData" => chain.ai(DOMAIN_AI_ACK),
+                "FaultVote" => chain.ai(DOMAIN_AI_FAULT),
+                "IdData" => chain.ai(DOMAIN_AI_ID),
+                _ => chain.beacon_proposer(),
+            };
+            assert_eq!(ours.0, case.bytes("domain"), "{}", case.name());
+            let found = signing_root(root, ours);
             assert_eq!(found.0, case.bytes("signing_root"), "{}", case.name());
         }
     });
@@ -179,6 +188,7 @@ pub(crate) fn envelopes(file: &str) {
         };
         if let Some(opened) = agree(case.name(), Envelope::open(&bytes, genesis_id), error.as_deref(), words) {
             let secret = SigningKey::from_bytes(&case.bytes("secret"));
+            assert_eq!(secret.verifying_key().to_bytes(), case.bytes("public_key"));
             let (sealed_at, value) = (case.num("sealed_at"), case.hex("value"));
             assert_eq!(Envelope::seal(&secret, genesis_id, sealed_at, &value), bytes, "{}", case.name());
             assert_eq!(opened, Envelope { signer: secret.verifying_key().to_bytes(), sealed_at, value });
@@ -220,7 +230,7 @@ fn ack_record(key: &RecordKey, value: &[u8], domains: &Domains) -> Result<Fields
     let refused = refuse(|e: &AckError| match e {
         AckError::Length { .. } => &["wrong_length"],
         AckError::Version { .. } => &["wrong_version"],
-        AckError::ZeroUpdate => &["zero_update"],
+        AckError::ZeroUpdate => &["zero_update_id"],
         AckError::Key { .. } => &["key_mismatch"],
         AckError::Bls(e) => bls_words(e),
     });
@@ -240,7 +250,7 @@ fn announcement(key: &RecordKey, value: &[u8]) -> Result<Fields, Refused> {
     let refused = refuse(|e: &AnnouncementError| match e {
         AnnouncementError::Length { .. } => &["wrong_length"],
         AnnouncementError::Version { .. } => &["wrong_version"],
-        AnnouncementError::ZeroUpdate => &["zero_update"],
+        AnnouncementError::ZeroUpdate => &["zero_update_id"],
         AnnouncementError::Size { .. } => &["size_out_of_range"],
         AnnouncementError::Key { .. } => &["key_mismatch"],
     });
