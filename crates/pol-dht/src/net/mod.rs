@@ -1,0 +1,29 @@
+//! The network side of a node: libp2p behaviours, one event loop, and the tasks around it.
+//!
+//! ```text
+//!  gossip, Kademlia puts, sync  ->  intake (bounded)  ->  verify, store  ->  watchers
+//!                                                            |-> verdict back to gossip, blame to the sender
+//! ```
+//!
+//! # Contract
+//! Nothing waits for the network inside the event loop; nothing from the network is stored, forwarded or shown before it is verified.
+//!
+//! # What it does not protect against
+//! An eclipse: who surrounds a node decides what it hears. The DHT can delay an update, never a block.
+
+mod answers;
+pub mod behaviour;
+mod dialer;
+pub mod event_loop;
+pub mod exchange;
+pub mod fetch;
+pub mod handle;
+pub mod intake;
+pub mod limits;
+mod shelf;
+mod start;
+pub mod sync;
+
+pub use fetch::{FetchError, fetch};
+pub use handle::{AskError, NetHandle, PeerInfo};
+pub use start::{NetConfig, StartError, start};

@@ -1,0 +1,79 @@
+//! Kademlia's view of the store: verified records to serve, provider records in memory.
+
+use std::{borrow::Cow, iter, sync::Arc};
+
+use libp2p::{
+    PeerId,
+    kad::{
+        ProviderRecord, Record, RecordKey as KadKey,
+        store::{MemoryStore, MemoryStoreConfig, RecordStore, Result},
+    },
+};
+use pol_core::record::RecordKey;
+
+use super::limits::{KAD_K, PROVIDER_KEYS_MAX};
+use crate::node::Shared;
+
+/// What Kademlia may serve. It never writes a record here: that is the intake's to do, after verification.
+pub struct Shelf {
+    shared: Arc<Shared>,
+    providers: MemoryStore,
+}
+
+impl std::fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shelf").finish_non_exhaustive()
+    }
+}
+
+impl Shelf {
+    /// A shelf over a node's store.
+    pub fn new(local: PeerId, shared: Arc<Shared>) -> Self {
+        let config = MemoryStoreConfig {
+            max_records: 0,
+            max_provided_keys: PROVIDER_KEYS_MAX,
+            max_providers_per_key: KAD_K,
+            ..MemoryStoreConfig::default()
+        };
+        Self { shared, providers: MemoryStore::with_config(local, config) }
+    }
+}
+
+impl RecordStore for Shelf {
+    type RecordsIter<'a> = iter::Empty<Cow<'a, Record>>;
+    type ProvidedIter<'a> = <MemoryStore as RecordStore>::ProvidedIter<'a>;
+
+    fn get(&self, key: &KadKey) -> Option<Cow<'_, Record>> {
+        let parsed = RecordKey::parse(key.as_ref()).ok()?;
+        let stored = self.shared.store.get(&parsed, self.shared.now()).ok()??;
+        Some(Cow::Owned(Record { key: key.clone(), value: stored.envelope, publisher: None, expires: None }))
+    }
+
+    /// Says yes without storing: our own records were stored before they are published, others' go through the intake.
+    fn put(&mut self, _: Record) -> Result<()> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _: &KadKey) {}
+
+    /// Nothing to replicate by Kademlia's own jobs: anti-entropy does that, page by page.
+    fn records(&self) -> Self::RecordsIter<'_> {
+        iter::empty()
+    }
+
+    fn add_provider(&mut self, record: ProviderRecord) -> Result<()> {
+        self.providers.add_provider(record)
+    }
+
+    fn providers(&self, key: &KadKey) -> Vec<ProviderRecord> {
+        self.providers.providers(key)
+    }
+
+    fn provided(&self) -> Self::ProvidedIter<'_> {
+        self.providers.provided()
+    }
+
+    fn remove_provider(&mut self, key: &KadKey, peer: &PeerId) {
+        self.providers.remove_provider(key, peer);
+    }
+}
