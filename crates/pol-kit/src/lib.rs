@@ -1,1 +1,6 @@
-//! What every process needs.
+//! x
+
+pub mod breaker;
+pub mod clock;
+pub mod fs;
+pub mod limits;
