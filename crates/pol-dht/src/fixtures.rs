@@ -4,6 +4,7 @@
 use libp2p::identity::Keypair;
 use pol_core::{
     GenesisId, Hash32, ModelHead, ResultRoot, UpdateId,
+    domains::Domains,
     ack::{AckData, RawAck, VerifiedAck},
     bls::SecretKey,
     identity::PeerId,
@@ -17,7 +18,9 @@ use crate::{
 };
 
 pub(crate) const CHAIN: GenesisId = GenesisId([0xc1; 32]);
-pub(crate) const ROOT: Hash32 = Hash32([0x67; 32]);
+pub(crate) fn domains() -> Domains {
+    Domains::new(CHAIN, Hash32([0x67; 32]))
+}
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 pub(crate) fn bls(i: u8) -> SecretKey {
@@ -34,7 +37,7 @@ pub(crate) fn ed25519(i: u8) -> [u8; 32] {
 
 /// Validators with the BLS keys 1..=n and the registry indices 1..=n.
 pub(crate) fn validators(n: u8) -> ValidatorSet {
-    let mut builder = ValidatorSet::empty(ROOT).successor();
+    let mut builder = ValidatorSet::empty(domains()).successor();
     let all: Vec<Validator> =
         (1..=n).map(|i| Validator { index: u64::from(i), public_key: bls(i).public_key().to_bytes() }).collect();
     builder.add(EpochSlot::Current, &all).unwrap();
@@ -46,14 +49,14 @@ pub(crate) fn ack_data(update: u8, root: u8) -> AckData {
 }
 
 pub(crate) fn ack(member: u8, update: u8, root: u8) -> RawAck {
-    *VerifiedAck::sign(ack_data(update, root), &bls(member), ROOT).raw()
+    *VerifiedAck::sign(ack_data(update, root), &bls(member), &domains()).unwrap().raw()
 }
 
 pub(crate) fn identity(member: u8, trainers: &[u8], sequence: u64) -> (RecordKey, Vec<u8>) {
     let mut trainers: Vec<[u8; 32]> = trainers.iter().map(|i| ed25519(*i)).collect();
     trainers.sort_unstable();
     let data = IdData { public_key: bls(member).public_key().to_bytes(), node_key: ed25519(member), trainers, sequence };
-    let signed = data.sign(&bls(member), ROOT).unwrap();
+    let signed = data.sign(&bls(member), &domains()).unwrap();
     (signed.raw().key(), signed.raw().to_value())
 }
 
@@ -108,7 +111,7 @@ pub(crate) fn cheap_ack(update_id: UpdateId, validator: u64, standing: Standing,
     let (key, value) = (raw.key(), raw.to_value());
     let envelope = envelope::seal(&node(1), CHAIN, now, &value).unwrap();
     let start = envelope.windows(value.len()).position(|part| part == value).unwrap();
-    thread_local!(static BODY: VerifiedAck = VerifiedAck::sign(ack_data(1, 1), &bls(1), ROOT));
+    thread_local!(static BODY: VerifiedAck = VerifiedAck::sign(ack_data(1, 1), &bls(1), &domains()).unwrap());
     VerifiedRecord {
         key,
         body: Body::Ack(BODY.with(|body| *body)),

@@ -17,7 +17,7 @@ use std::{
 };
 
 use pol_core::{
-    Hash32,
+    domains::Domains,
     bls::{BlsError, PublicKey},
     identity::PeerId,
 };
@@ -102,7 +102,7 @@ struct Entry {
 /// Collects chunks.
 #[derive(Clone)]
 pub struct SetBuilder {
-    genesis_validators_root: Hash32,
+    domains: Domains,
     entries: BTreeMap<u64, Entry>,
     cache: Arc<Mutex<KeyCache>>,
 }
@@ -139,7 +139,7 @@ impl SetBuilder {
         let mut by_peer: Vec<(PeerId, u32)> =
             (0_u32..).zip(&entries).map(|(at, entry)| (PeerId::of_bytes(&entry.validator.public_key), at)).collect();
         by_peer.sort_unstable();
-        let set = ValidatorSet { genesis_validators_root: self.genesis_validators_root, entries, by_peer, cache: self.cache };
+        let set = ValidatorSet { domains: self.domains, entries, by_peer, cache: self.cache };
         // Equal keys share a peer id, so they stand in one run.
         for run in set.by_peer.chunk_by(|(a, _), (b, _)| a == b).filter(|run| run.len() > 1) {
             let mut keys: Vec<Validator> = run.iter().filter_map(|(_, at)| set.at(*at)).map(|entry| entry.validator).collect();
@@ -161,7 +161,7 @@ impl fmt::Debug for SetBuilder {
 /// The validators of three epochs.
 #[derive(Clone)]
 pub struct ValidatorSet {
-    genesis_validators_root: Hash32,
+    domains: Domains,
     /// In index order.
     entries: Vec<Entry>,
     /// In peer id order; several keys may share one.
@@ -171,22 +171,22 @@ pub struct ValidatorSet {
 
 impl ValidatorSet {
     /// No validators known yet: any well-signed record is taken, marked unverified.
-    pub fn empty(genesis_validators_root: Hash32) -> Self {
-        Self { genesis_validators_root, entries: Vec::new(), by_peer: Vec::new(), cache: Arc::default() }
+    pub fn empty(domains: Domains) -> Self {
+        Self { domains, entries: Vec::new(), by_peer: Vec::new(), cache: Arc::default() }
     }
 
     /// Starts the set that will replace this one. It inherits the chain and the cache of decoded keys.
     pub fn successor(&self) -> SetBuilder {
         SetBuilder {
-            genesis_validators_root: self.genesis_validators_root,
+            domains: self.domains,
             entries: BTreeMap::new(),
             cache: Arc::clone(&self.cache),
         }
     }
 
     /// Root that our signature domains carry.
-    pub const fn genesis_validators_root(&self) -> Hash32 {
-        self.genesis_validators_root
+    pub const fn domains(&self) -> &Domains {
+        &self.domains
     }
 
     /// True when the consensus side has not told any validator.
@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn set(validators: &[Validator]) -> ValidatorSet {
-        let mut builder = ValidatorSet::empty(Hash32::ZERO).successor();
+        let mut builder = ValidatorSet::empty(crate::fixtures::domains()).successor();
         for chunk in validators.chunks(CHUNK_MAX) {
             builder.add(EpochSlot::Current, chunk).unwrap();
         }
@@ -302,7 +302,7 @@ mod tests {
             assert_eq!(set.by_index(v.index + 1), None);
         }
         assert!(!set.contains_key(&[0xff; 48]));
-        assert!(ValidatorSet::empty(Hash32::ZERO).is_empty());
+        assert!(ValidatorSet::empty(crate::fixtures::domains()).is_empty());
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn an_epoch_is_the_one_it_was_fed_as() {
-        let mut builder = ValidatorSet::empty(Hash32::ZERO).successor();
+        let mut builder = ValidatorSet::empty(crate::fixtures::domains()).successor();
         builder.add(EpochSlot::Previous, &[validator(1), validator(2)]).unwrap();
         builder.add(EpochSlot::Next, &[validator(2), validator(2), validator(3)]).unwrap();
         let set = builder.finish().unwrap();
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_set_beyond_its_bounds_or_with_two_truths_is_refused() {
-        let mut builder = ValidatorSet::empty(Hash32::ZERO).successor();
+        let mut builder = ValidatorSet::empty(crate::fixtures::domains()).successor();
         let chunk = vec![validator(1); CHUNK_MAX + 1];
         assert_eq!(builder.add(EpochSlot::Current, &chunk), Err(SetError::Chunk { found: CHUNK_MAX + 1 }));
         assert_eq!(builder.add(EpochSlot::Current, &chunk[1..]), Ok(()));
@@ -337,7 +337,7 @@ mod tests {
         let twice = Validator { index: 9, ..validator(1) };
         builder.add(EpochSlot::Next, &[twice]).unwrap();
         assert_eq!(builder.finish().unwrap_err(), SetError::Index { first: 1, second: 9 });
-        let mut builder = ValidatorSet::empty(Hash32::ZERO).successor();
+        let mut builder = ValidatorSet::empty(crate::fixtures::domains()).successor();
         let all: Vec<Validator> = (0..u64::try_from(VALIDATORS_MAX).unwrap()).map(validator).collect();
         for chunk in all.chunks(CHUNK_MAX) {
             builder.add(EpochSlot::Current, chunk).unwrap();

@@ -20,7 +20,7 @@ use pol_core::{
     ack::{RawAck, VerifiedAck},
     fault::{FaultVoteError, RawFaultVote},
     identity::PeerId,
-    params::{ACK_TTL_SECONDS, ANN_TTL_SECONDS, DENEB_FORK_VERSION, FAULT_TTL_SECONDS, ID_TTL_SECONDS},
+    params::{ACK_TTL_SECONDS, ANN_TTL_SECONDS, FAULT_TTL_SECONDS, ID_TTL_SECONDS},
     record::{Announcement, RawIdRecord, RecordKey, Topic, VerifiedIdRecord},
     sha256,
 };
@@ -222,9 +222,9 @@ impl OpenedRecord {
             RawBody::Announcement(announcement) => Body::Announcement(announcement),
             RawBody::Ack(ack) => {
                 let key = set.decode_key(&ack.public_key).map_err(pol_core::ack::AckError::Bls)?;
-                Body::Ack(ack.verify_with(&key, set.genesis_validators_root())?)
+                Body::Ack(ack.verify_with(&key, set.domains())?)
             }
-            RawBody::Identity(id) => Body::Identity(id.verify(set.genesis_validators_root())?),
+            RawBody::Identity(id) => Body::Identity(id.verify(set.domains())?),
             RawBody::Fault(vote) => Body::Fault(verify_vote(vote, set)?),
         };
         Ok(VerifiedRecord {
@@ -272,16 +272,13 @@ impl OpenedRecord {
 
 /// The voter's signature always; the accused's when its key is known.
 fn verify_vote(vote: RawFaultVote, set: &ValidatorSet) -> Result<RawFaultVote, VerifyError> {
-    let root = set.genesis_validators_root();
     if let Some(accused) = set.by_index(vote.vote.proposer_index) {
-        // A registry key that does not decode is ours, not the voter's; it never happens after a deposit's proof of possession.
-        let accused = set.decode_key(&accused).map_err(FaultVoteError::Accused)?;
-        vote.verify(&accused, DENEB_FORK_VERSION, root)?;
+        vote.verify(|_| set.decode_key(&accused).ok(), set.domains())?;
         return Ok(vote);
     }
     let voter = set.decode_key(&vote.public_key).map_err(FaultVoteError::Voter)?;
     let signature = pol_core::bls::Signature::from_bytes(&vote.signature).map_err(FaultVoteError::Voter)?;
-    signature.verify(vote.vote.signing_root(root), &voter).map_err(FaultVoteError::Voter)?;
+    signature.verify(vote.vote.signing_root(set.domains()), &voter).map_err(FaultVoteError::Voter)?;
     Ok(vote)
 }
 

@@ -11,7 +11,7 @@ use pol_core::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::{CHAIN, NOW, Nothing, ROOT, accept, accept_at, ack, bls, ed25519, identity, node, validators};
+use crate::fixtures::{CHAIN, NOW, Nothing, accept, accept_at, ack, bls, domains, ed25519, identity, node, validators};
 
 fn announcement(sequence: u64) -> (RecordKey, [u8; 77]) {
     let announcement = Announcement { update_id: UpdateId([1; 32]), model_head: ModelHead([2; 32]), size: 300, sequence };
@@ -27,8 +27,9 @@ fn fault(voter: u8, proposer: u8) -> RawFaultVote {
         body_root: Hash32([3; 32]),
     };
     let mut accused = SignedHeader { header, signature: [0; 96] };
-    accused.signature = bls(proposer).sign(accused.proposer_signing_root(DENEB_FORK_VERSION, ROOT)).to_bytes();
-    *VerifiedFaultVote::sign(accused, &bls(voter), ROOT).raw()
+    accused.signature = bls(proposer).sign(accused.signing_root(&domains())).to_bytes();
+    let verified = accused.verify(|_| Some(bls(proposer).public_key()), &domains()).unwrap();
+    *VerifiedFaultVote::sign(&verified, &bls(voter), &domains()).raw()
 }
 
 struct Namer(PeerId);
@@ -71,7 +72,7 @@ fn a_members_ack_is_verified_as_a_members() {
 
 #[test]
 fn without_a_validator_set_a_well_signed_record_is_taken_as_unverified_and_a_forged_one_is_not() {
-    let empty = ValidatorSet::empty(ROOT);
+    let empty = ValidatorSet::empty(domains());
     let good = ack(9, 7, 3);
     let record = accept(&good.key(), &good.to_value(), &empty, &Nothing).unwrap();
     assert_eq!(record.standing(), Standing::Unverified);
@@ -185,7 +186,7 @@ fn a_fault_vote_needs_both_signatures_where_the_accused_is_known() {
     assert_eq!(record.standing(), Standing::Member);
 
     let mut framed = vote;
-    framed.accused.signature = bls(3).sign(framed.accused.proposer_signing_root(DENEB_FORK_VERSION, ROOT)).to_bytes();
+    framed.accused.signature = bls(3).sign(framed.accused.signing_root(&domains())).to_bytes();
     let error = accept(&framed.key(), &framed.to_value(), &set, &Nothing).unwrap_err();
     assert_eq!(error, VerifyError::Fault(FaultVoteError::Accused(BlsError::Mismatch)));
 
