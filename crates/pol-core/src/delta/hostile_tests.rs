@@ -7,8 +7,8 @@ mod properties;
 use proptest::prelude::*;
 
 use super::{
-    Checked, CheckedDelta, Context, DeltaError, EncodeError, Profile, RawDelta, ScaleFault, ValueFault, decode, decode_structure,
-    encode, encode_exact, encode_merge, encode_void, fixtures, record,
+    Checked, CheckedDelta, Context, DeltaError, EncodeError, RawDelta, ScaleFault, ValueFault, decode, decode_structure, encode,
+    encode_exact, encode_merge, encode_void, fixtures, record,
 };
 use crate::{GenesisId, ModelHead, UpdateId, params::DELTA_MAX_BYTES, sha256, state::Shape};
 
