@@ -107,7 +107,8 @@ pub enum FoldError {
 
 /// Says what the finalized update `id` does on top of the model head `parent`.
 ///
-/// `child` looks up the bytes of a merge's child; `ancestry` says whether a head lies before `parent` in its own history. The result depends on the bytes and that history alone, not on which bytes arrived first.
+/// `child` looks up the bytes of a merge's child; `ancestry` says whether a head lies before `parent` in its own history. The result
+/// depends on the bytes and that history alone, not on which bytes arrived first.
 ///
 /// # Errors
 /// [`FoldError`] while bytes are missing or wrong, or history is not known.
