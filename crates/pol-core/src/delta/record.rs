@@ -13,6 +13,9 @@ pub(super) type Bytes = [u8; RECORD_BYTES];
 const F16_VALUES_AT: usize = elias_fano::F16X20_BYTES;
 const Q2_SCALE_AT: usize = elias_fano::Q2X48_BYTES;
 const Q2_CODES_AT: usize = Q2_SCALE_AT + 2;
+/// The lower bit of each of the 48 codes, which are the last 12 bytes.
+const ALL_CODES: u128 = 0x5555_5555_5555_5555_5555_5555;
+const _: () = assert!(Q2_CODES_AT + 12 == RECORD_BYTES);
 
 /// One decoded record, on the stack. Only the first `len` places mean something.
 #[derive(Debug, Clone)]
@@ -81,17 +84,14 @@ pub(super) fn check(profile: Profile, record: &Bytes, chunk: u32, length: u32) -
 fn check_scale(record: &Bytes) -> Result<(), ScaleFault> {
     let scale = fp16::scale(q2_scale(record))?;
     let limit = i64::from(fp16::MAGNITUDE_LIMIT);
-    // Codes 0 and 3 double the scale: their two bits are equal. Below 32.0 no code can reach 64.0.
-    let (mut least, mut doubled) = (false, false);
-    for code in q2_codes(record) {
-        let twice = code == 0 || code == 3;
-        least |= !twice;
-        doubled |= twice;
-    }
-    if scale >= limit || (doubled && scale >= limit >> 1) {
+    // Codes 0 and 3 double the scale: their two bits are equal. All 48 are compared at once.
+    let codes = record.last_chunk().map_or(0, |last| u128::from_le_bytes(*last)) >> 32;
+    let single = (codes ^ codes >> 1) & ALL_CODES;
+    // Below 32.0 no code can reach 64.0.
+    if scale >= limit || (single != ALL_CODES && scale >= limit >> 1) {
         return Err(ScaleFault::TooLarge);
     }
-    if least { Ok(()) } else { Err(ScaleFault::NotLeast) }
+    if single == 0 { Err(ScaleFault::NotLeast) } else { Ok(()) }
 }
 
 /// Writes a record of profile 1: strictly increasing positions below 4,096, values as FP16 bits.
