@@ -20,7 +20,7 @@ use pol_core::{
     identity::GenesisSeed,
     params::{Preset, SELF_TEST_TEXTS},
     seal::{Miner, target},
-    state::{Shape, State, Transition, fold},
+    state::{Ancestry, Shape, State, fold},
     wire::WireHead,
 };
 
@@ -90,10 +90,11 @@ fn main() {
     println!("imported   model head {}", block.model_head);
 
     // 6. Once final, every node folds the same bytes into the same state.
-    let transition = fold(&context, &head, &update_id, Some(&container), |_| None, |_| false).unwrap();
-    if let Transition::Add(change) = transition {
-        let applied = state.apply(&change).unwrap();
-        assert_eq!(applied.root, block.certificate.unwrap().data().result_root);
-        println!("applied    {} values, root {}", applied.values, applied.root);
-    }
+    let transition = fold(&context, &head, &update_id, Some(&container), |_| None, |_| Ancestry::Not).unwrap();
+    let followed = state.follow(&transition, &[]).unwrap();
+    assert_eq!(followed.root, block.certificate.unwrap().data().result_root);
+    println!("followed   {:?}, root {}", followed.outcome, followed.root);
+
+    // 7. A reorg takes it back by what was recorded.
+    assert_eq!(state.undo(&followed.undo), Ok(State::initial(&context.genesis_id, context.shape).root()));
 }

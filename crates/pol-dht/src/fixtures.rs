@@ -4,9 +4,9 @@
 use libp2p::identity::Keypair;
 use pol_core::{
     GenesisId, Hash32, ModelHead, ResultRoot, UpdateId,
-    domains::Domains,
     ack::{AckData, RawAck, VerifiedAck},
     bls::SecretKey,
+    domains::Domains,
     identity::PeerId,
     record::{IdData, RecordKey},
 };

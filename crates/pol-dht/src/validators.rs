@@ -17,8 +17,8 @@ use std::{
 };
 
 use pol_core::{
-    domains::Domains,
     bls::{BlsError, PublicKey},
+    domains::Domains,
     identity::PeerId,
 };
 
@@ -177,11 +177,7 @@ impl ValidatorSet {
 
     /// Starts the set that will replace this one. It inherits the chain and the cache of decoded keys.
     pub fn successor(&self) -> SetBuilder {
-        SetBuilder {
-            domains: self.domains,
-            entries: BTreeMap::new(),
-            cache: Arc::clone(&self.cache),
-        }
+        SetBuilder { domains: self.domains, entries: BTreeMap::new(), cache: Arc::clone(&self.cache) }
     }
 
     /// Root that our signature domains carry.

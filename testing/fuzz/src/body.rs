@@ -4,7 +4,6 @@ use pol_core::{
     GenesisId, Hash32, ModelHead, UpdateId,
     ack::{RawAck, RawCertificate},
     bls::{PublicKey, SecretKey, Signature},
-    delta::{Checked, Context, DeltaError, Profile, decode_structure},
     domains::Domains,
     extra_data::ExtraData,
     fault::{FaultProof, Malfeasance, RawFaultVote, SignedHeader, SlashingKind, SlashingPair},
@@ -12,9 +11,10 @@ use pol_core::{
     header::Header,
     record::{Announcement, RawIdRecord, RecordKey},
     ssz::{BEACON_BLOCK_HEADER_BYTES, BeaconBlockHeader},
-    state::Shape,
     wire::{Wire, WireHead},
 };
+
+use crate::update::delta;
 
 /// A name and the body behind it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -39,7 +39,7 @@ pub const PARSER_TARGETS: &[Target] = &[
 pub const PAIRING_TARGETS: &[Target] = &[("bls_points", bls_points), ("certificate_check", certificate_check)];
 
 /// An error must say something.
-fn explained<T, E: core::fmt::Display>(result: Result<T, E>) -> Option<T> {
+pub(crate) fn explained<T, E: core::fmt::Display>(result: Result<T, E>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(error) => {
@@ -106,29 +106,6 @@ fn certificate(data: &[u8]) {
     if let Some(certificate) = explained(RawCertificate::decode(data)) {
         assert_eq!(certificate.encode(), data);
         assert!(certificate.seats.ones().all(|seat| seat < certificate.seats.seats()));
-    }
-}
-
-/// A shape of ten chunks, the last one short; the chain's profile is the first byte's lowest bit, the container follows.
-fn delta(data: &[u8]) {
-    let Some((choice, container)) = data.split_first() else { return };
-    let Ok(shape) = Shape::new(5, 64, 64, 32, 96) else { return };
-    let profile = if choice & 1 == 0 { Profile::F16x20 } else { Profile::Q2x48 };
-    let context = Context { genesis_id: GenesisId([0x11; 32]), shape, profile };
-    let Some(structure) = explained(decode_structure(container, &context)) else { return };
-    let id = structure.update_id();
-    match structure.verify() {
-        Ok(checked) => {
-            assert_eq!(checked.as_bytes(), container);
-            assert_eq!(checked.update_id(), id);
-            if let Checked::Delta(delta) = checked {
-                let indices: Vec<u32> = delta.changes().map(|(index, _)| index).collect();
-                assert_eq!(indices.len(), delta.change_count());
-                assert!(indices.is_sorted_by(|a, b| a < b) && indices.last().is_none_or(|last| *last < shape.value_count()));
-                assert!(delta.changes().all(|(_, value)| value != 0 && value.unsigned_abs() < 1 << 30));
-            }
-        }
-        Err(error) => assert!(matches!(error, DeltaError::Key | DeltaError::Signature)),
     }
 }
 

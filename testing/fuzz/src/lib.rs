@@ -5,6 +5,7 @@
 
 mod body;
 mod mutate;
+mod update;
 
 pub use body::{PAIRING_TARGETS, PARSER_TARGETS, Target};
 pub use mutate::{Rng, mutate};

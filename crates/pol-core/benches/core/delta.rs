@@ -7,7 +7,7 @@ use pol_core::{
     GenesisId, Hash32, ModelHead,
     aggregate::{Input, aggregate, near_copy},
     delta::{Change, Checked, CheckedDelta, Claims, Context, Profile, decode_structure, encode},
-    state::{Shape, State},
+    state::{Shape, State, Undo},
 };
 
 use crate::table::{Row, median_seconds};
@@ -48,14 +48,15 @@ fn container_rows(context: &Context, state: &mut State) -> Vec<Row> {
         black_box(encode(context, &claims(1), black_box(&change)).expect("changes"));
     });
     let delta = Change::from(signed(context, &change));
-    let mut forward = true;
+    let mut undo: Option<Undo> = None;
     let apply = median_seconds(20, || {
-        let applied = if forward { state.apply(&delta) } else { state.revert(&delta) };
-        forward = !forward;
-        assert_eq!(applied.expect("within bounds").chunks, 2_254);
+        undo = match undo.take() {
+            None => Some(state.apply(&delta).expect("within bounds").undo),
+            Some(undo) => state.undo(&undo).map(|_| None).expect("applied last"),
+        };
     });
-    if !forward {
-        state.revert(&delta).expect("applied last");
+    if let Some(undo) = undo {
+        state.undo(&undo).expect("applied last");
     }
     vec![
         row(
@@ -67,7 +68,7 @@ fn container_rows(context: &Context, state: &mut State) -> Vec<Row> {
         ),
         absolute(format!("{name} decode and check with signature"), verify * 1e3),
         row(
-            format!("{name} apply or revert, all 2,254 chunks, Merkle root"),
+            format!("{name} apply or undo, all 2,254 chunks, Merkle root"),
             format!("{:.1} ms", apply * 1e3),
             format!("{:.1} ms", apply * 1e3),
             "<= 60 ms",

@@ -232,11 +232,31 @@ fn a_repeated_id_counts_once_as_first_seen() {
 }
 
 #[test]
-fn more_than_64_distinct_inputs_are_refused() {
-    let mut inputs: Vec<Input> = (0..65).map(|i| input(1, 0, i, u32::try_from(i).unwrap())).collect();
-    assert_eq!(aggregate(&inputs, |_| None), Err(AggregateError::TooMany { found: 65 }));
-    inputs[64] = inputs[0].clone();
-    assert_eq!(aggregate(&inputs, |_| None).unwrap().rule, Rule::Single);
+fn the_first_64_without_copies_are_kept_and_the_rest_is_not_looked_at() {
+    // 70 that differ, a copy of each third one right behind it, and a copy of the first one at the end: given in reverse.
+    let mut inputs: Vec<Input> = Vec::new();
+    for i in 0..70_u64 {
+        inputs.push(input(i, i64::try_from(i).unwrap(), 2 * i, 100));
+        if i % 3 == 0 {
+            inputs.push(input(i, 1_000, 2 * i + 1, 101));
+        }
+    }
+    inputs.push(input(0, 1_000, 1_000, 102));
+    let by_seen: Vec<UpdateId> = ids(&inputs);
+    inputs.reverse();
+    let outcome = aggregate(&inputs, |_| None).unwrap();
+    // Numbers 0 to 63 are kept; the copy of 63 comes after the 64th.
+    let place = |i: usize| i + i.div_ceil(3);
+    assert_eq!(outcome.kept, (0..64).map(|i| by_seen[place(i)]).collect::<Vec<_>>());
+    assert_eq!(outcome.dropped, (0..63).step_by(3).map(|i| by_seen[place(i) + 1]).collect::<Vec<_>>());
+    assert_eq!(outcome.rule, Rule::MultiKrumSingle { f: 30, m: 8 });
+}
+
+#[test]
+fn many_copies_of_one_delta_are_one() {
+    let inputs: Vec<Input> = (0..100).map(|i| input(1, 0, i, u32::try_from(i).unwrap())).collect();
+    let outcome = aggregate(&inputs, |_| None).unwrap();
+    assert_eq!((outcome.rule, outcome.kept.len(), outcome.dropped.len()), (Rule::Single, 1, 99));
 }
 
 #[test]

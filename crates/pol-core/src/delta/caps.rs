@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::change::{Change, square};
 use crate::state::{Module, Shape};
 
-/// Accepted updates whose norms set the cap.
-const WINDOW: usize = 64;
-/// Accepted updates before there is a cap.
+/// Norms that set the cap, at most: a snapshot carries as many (section 13).
+pub const NORM_WINDOW: usize = 64;
+/// Norms that must be known before there is a cap.
 const WARM_UP: usize = 8;
 /// Layers from which the energy of a module is capped.
 const MODULE_CAP_LAYERS: u32 = 8;
@@ -41,12 +41,16 @@ pub enum CapError {
     },
 }
 
-/// The largest norm allowed: 3 times the lower median of the last 64 of `accepted` (oldest first); `None` below 8 of them.
-pub fn norm_cap(accepted: &[u64]) -> Option<u64> {
-    if accepted.len() < WARM_UP {
+/// The largest norm allowed: 3 times the lower median of the last 64 of `added` (oldest first); `None` below 8 of them.
+///
+/// `added` holds the norms of the changes that were really added to the state on this branch of the chain (see
+/// [`crate::state::Outcome::Added`]): accepted updates that were voids or added zero have no place in it. A void takes none out, for
+/// what it returns from was added; a reorg does, with every change that it undoes. A node that starts from a snapshot finds them there.
+pub fn norm_cap(added: &[u64]) -> Option<u64> {
+    if added.len() < WARM_UP {
         return None;
     }
-    let mut last: Vec<u64> = accepted.iter().rev().take(WINDOW).copied().collect();
+    let mut last: Vec<u64> = added.iter().rev().take(NORM_WINDOW).copied().collect();
     last.sort_unstable();
     lower_median(&last).map(|median| median.saturating_mul(3))
 }
@@ -56,12 +60,12 @@ pub(crate) fn lower_median(sorted: &[u64]) -> Option<u64> {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
-/// Checks a norm (see [`Change::norm`]) against the norms of the accepted updates, oldest first.
+/// Checks a norm (see [`Change::norm`]) against the norms of the changes that were added, oldest first (see [`norm_cap`]).
 ///
 /// # Errors
 /// [`CapError::Norm`].
-pub fn check_norm_cap(norm: u64, accepted: &[u64]) -> Result<(), CapError> {
-    match norm_cap(accepted) {
+pub fn check_norm_cap(norm: u64, added: &[u64]) -> Result<(), CapError> {
+    match norm_cap(added) {
         Some(cap) if norm > cap => Err(CapError::Norm { found: norm, cap }),
         _ => Ok(()),
     }
@@ -99,7 +103,7 @@ mod tests {
     use crate::{delta::SparseChange, state::Projection};
 
     #[test]
-    fn there_is_no_norm_cap_before_eight_accepted_updates() {
+    fn there_is_no_norm_cap_before_eight_changes_were_added() {
         assert_eq!(norm_cap(&[1; 7]), None);
         assert_eq!(check_norm_cap(u64::MAX, &[1; 7]), Ok(()));
         assert_eq!(norm_cap(&[1; 8]), Some(3));

@@ -54,28 +54,30 @@ impl Chooser {
 
 /// Step 3: each value to the nearest FP16, at most 63.96875.
 pub(super) fn f16x20(picked: &Picked<20>) -> record::Bytes {
-    let bits = picked.values.map(|value| {
-        let magnitude = fp16::nearest(u64::from(value.unsigned_abs()), fp16::MAX_VALUE);
-        if value < 0 { magnitude | 0x8000 } else { magnitude }
-    });
-    record::write_f16x20(&picked.positions, &bits)
+    record::write_f16x20(&picked.positions, &picked.values.map(fp16::nearest_signed))
 }
 
 /// Step 4: one scale for all, two bits each.
 pub(super) fn q2x48(picked: &Picked<48>) -> record::Bytes {
     let magnitudes = picked.values.map(|value| u64::from(value.unsigned_abs()));
-    let bits = fp16::nearest(fit_scale(&magnitudes), fp16::MAX_SCALE);
-    let scale = fp16::to_units(bits).and_then(|units| u64::try_from(units).ok()).unwrap_or(1);
+    let mut bits = fp16::nearest(fit_scale(&magnitudes), fp16::MAX_SCALE);
+    let scale = scale_units(bits);
+    let mut levels = magnitudes.map(|magnitude| level(magnitude, scale));
+    if levels.iter().all(|level| *level == 2) {
+        // Doubling is exact in FP16 and stays below 64.0.
+        bits = fp16::nearest(scale.wrapping_mul(2), fp16::MAX_VALUE);
+        levels = [1; 48];
+    }
     let mut codes = [0; 48];
-    for ((code, value), magnitude) in codes.iter_mut().zip(&picked.values).zip(magnitudes) {
-        *code = match (*value < 0, level(magnitude, scale)) {
-            (true, 2) => 0,
-            (true, _) => 1,
-            (false, 1) => 2,
-            (false, _) => 3,
-        };
+    for ((code, value), level) in codes.iter_mut().zip(&picked.values).zip(levels) {
+        *code = record::q2_code(*value < 0, level == 2);
     }
     record::write_q2x48(&picked.positions, bits, &codes)
+}
+
+/// A scale that [`fp16::nearest`] gave, in units.
+fn scale_units(bits: u16) -> u64 {
+    fp16::to_units(bits).and_then(|units| u64::try_from(units).ok()).unwrap_or(1)
 }
 
 /// 2 when twice the magnitude reaches three scales, else 1. Magnitudes are at most 2^31.
@@ -142,6 +144,30 @@ mod tests {
             let scale = fit_scale(&[magnitude; 48]);
             assert_eq!(level(magnitude, scale) * scale, magnitude);
         }
+    }
+
+    /// Scale in units and the codes of a record of profile 2 with these values.
+    fn q2_of(values: [i32; 48]) -> (u64, Vec<u8>) {
+        let picked = Picked { positions: core::array::from_fn(|i| i as u16), values, energy: 0 };
+        let record = q2x48(&picked);
+        record::check(crate::delta::Profile::Q2x48, &record, 0, 4_096).unwrap();
+        let codes = record[52..].iter().flat_map(|byte| [0, 2, 4, 6].map(|shift| byte >> shift & 3)).collect();
+        (scale_units(u16::from_le_bytes([record[50], record[51]])), codes)
+    }
+
+    #[test]
+    fn values_that_are_all_of_the_larger_level_get_twice_the_scale() {
+        // Equal magnitudes settle at half of theirs; those beyond the largest scale are cut off at twice of it.
+        for (value, scale) in [(1_000, 1_000), (1_001, 1_002), (3, 4), (i32::MAX, (64 << 24) - (1 << 19))] {
+            let (found, codes) = q2_of([value; 48]);
+            assert_eq!((found, codes), (scale, vec![2; 48]), "{value}");
+            assert_eq!(q2_of([-value; 48]).1, [1; 48]);
+        }
+        // One smaller value, and the scale is its own.
+        let mut values = [2_000; 48];
+        values[7] = 1_000;
+        let (scale, codes) = q2_of(values);
+        assert_eq!((scale, codes[6], codes[7]), (1_000, 3, 2));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     GenesisId, ModelHead, UpdateId,
     params::{DELTA_MAX_BYTES, MERGE_CHILDREN},
-    state::{CHUNK_VALUES, to_usize},
+    state::{CHUNK_VALUES, Shape, to_usize},
 };
 
 /// Why there is no container to make. Our fault or our input's, never a peer's.
@@ -27,11 +27,25 @@ pub enum EncodeError {
         /// Values of the shape.
         expected: usize,
     },
+    /// The changes of a chunk are not what one record can say exactly.
+    #[error("chunk {chunk}: no record holds exactly these changes")]
+    Inexact {
+        /// The chunk.
+        chunk: u32,
+    },
     /// No chunk has as many non-zero values as a record holds.
     #[error("change: no chunk has {needed} non-zero values")]
     Empty {
         /// Values of a record.
         needed: usize,
+    },
+    /// More records than fit a container.
+    #[error("change: {found} records, expected at most {room}")]
+    TooMany {
+        /// Chunks with changes.
+        found: usize,
+        /// Records that fit.
+        room: usize,
     },
     /// A merge of fewer than 2 or more than 8 children.
     #[error("children: found {found}, expected 2..=8")]
@@ -104,30 +118,63 @@ pub fn encode(context: &Context, claims: &Claims, change: &[i32]) -> Result<Unsi
         };
         chosen.extend(found.map(|(record, energy)| Candidate { energy, chunk, record }));
     }
-    let bitmap_bytes = body::bitmap_bytes(shape);
-    let room = DELTA_MAX_BYTES.saturating_sub(HEADER_BYTES + SIGNATURE_BYTES).saturating_sub(bitmap_bytes) / RECORD_BYTES;
+    let room = room(shape);
     if chosen.len() > room {
         chosen.sort_unstable_by(|a, b| b.energy.cmp(&a.energy).then(a.chunk.cmp(&b.chunk)));
         chosen.truncate(room);
         chosen.sort_unstable_by_key(|candidate| candidate.chunk);
     }
-    let Ok(record_count @ 1..) = u32::try_from(chosen.len()) else {
+    let records: Vec<(u32, record::Bytes)> = chosen.into_iter().map(|candidate| (candidate.chunk, candidate.record)).collect();
+    assemble(context, claims, &records)
+}
+
+/// The delta that carries exactly these changes, (flat index, units) by increasing index: what [`super::CheckedDelta::changes`] gives.
+/// As every change has one container, decoding and encoding again gives the same bytes.
+///
+/// # Errors
+/// [`EncodeError::Inexact`] names the first chunk that has not exactly a record's number of changes, in order, within the adapter and
+/// each a value of the profile; [`EncodeError::Empty`] without changes; [`EncodeError::TooMany`] beyond DELTA_MAX_BYTES.
+pub fn encode_exact(context: &Context, claims: &Claims, changes: &[(u32, i32)]) -> Result<Unsigned, EncodeError> {
+    let mut records: Vec<(u32, record::Bytes)> = Vec::new();
+    let mut next_chunk = 0;
+    for group in changes.chunk_by(|a, b| a.0 / CHUNK_VALUES == b.0 / CHUNK_VALUES) {
+        let chunk = group.first().map_or(0, |(index, _)| index / CHUNK_VALUES);
+        let length = context.shape.chunk_len(chunk);
+        let record = record::exact(context.profile, group, chunk, length).filter(|_| chunk >= next_chunk);
+        records.push((chunk, record.ok_or(EncodeError::Inexact { chunk })?));
+        next_chunk = chunk.saturating_add(1);
+    }
+    let room = room(&context.shape);
+    if records.len() > room {
+        return Err(EncodeError::TooMany { found: records.len(), room });
+    }
+    assemble(context, claims, &records)
+}
+
+/// Header, bitmap and records, which are in chunk order.
+fn assemble(context: &Context, claims: &Claims, records: &[(u32, record::Bytes)]) -> Result<Unsigned, EncodeError> {
+    let Ok(record_count @ 1..) = u32::try_from(records.len()) else {
         return Err(EncodeError::Empty { needed: context.profile.positions() });
     };
-    let header = header(Kind::Delta, context.genesis_id, claims, shape.chunk_count(), record_count);
-    let mut unsigned =
-        Unsigned::new(&header, context.profile, bitmap_bytes.saturating_add(chosen.len().saturating_mul(RECORD_BYTES)));
-    let mut bitmap = vec![0_u8; bitmap_bytes];
-    for candidate in &chosen {
-        if let Some(byte) = bitmap.get_mut(to_usize(candidate.chunk / 8)) {
-            *byte |= 1_u8.wrapping_shl(candidate.chunk % 8);
+    let header = header(Kind::Delta, context.genesis_id, claims, context.shape.chunk_count(), record_count);
+    let mut bitmap = vec![0_u8; body::bitmap_bytes(&context.shape)];
+    for (chunk, _) in records {
+        if let Some(byte) = bitmap.get_mut(to_usize(chunk / 8)) {
+            *byte |= 1_u8.wrapping_shl(chunk % 8);
         }
     }
+    let body = bitmap.len().saturating_add(records.len().saturating_mul(RECORD_BYTES));
+    let mut unsigned = Unsigned::new(&header, context.profile, body);
     unsigned.0.extend(bitmap);
-    for candidate in &chosen {
-        unsigned.0.extend(candidate.record);
+    for (_, record) in records {
+        unsigned.0.extend(record);
     }
     Ok(unsigned)
+}
+
+/// Records that fit a container.
+fn room(shape: &Shape) -> usize {
+    DELTA_MAX_BYTES.saturating_sub(HEADER_BYTES + SIGNATURE_BYTES).saturating_sub(body::bitmap_bytes(shape)) / RECORD_BYTES
 }
 
 /// A merge of deltas with their weights, by strictly increasing update id (section 14.3).

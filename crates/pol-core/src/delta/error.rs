@@ -34,6 +34,9 @@ pub enum ScaleFault {
     /// A code makes a value of 64.0 or beyond of it.
     #[error("a decoded magnitude of 64.0 or more")]
     TooLarge,
+    /// No code 1 or 2: twice the scale with the smaller levels would say the same, and one change must have one record.
+    #[error("half of what it must be: no value is of the smaller level")]
+    NotLeast,
 }
 
 /// Why bytes are no valid container for this chain (section 14). Always the author's or the sending peer's fault, never ours and

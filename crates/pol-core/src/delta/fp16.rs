@@ -41,6 +41,12 @@ pub(super) fn nearest(magnitude: u64, cap: u16) -> u16 {
     u16::try_from(bits).unwrap_or(cap).min(cap)
 }
 
+/// The FP16 value nearest to a value in units, ties to even, of magnitude at most 63.96875.
+pub(super) fn nearest_signed(value: i32) -> u16 {
+    let magnitude = nearest(u64::from(value.unsigned_abs()), MAX_VALUE);
+    if value < 0 { magnitude | SIGN } else { magnitude }
+}
+
 /// Whether a value of profile 1 may stand in a record: not NaN, infinity, +-0, and |v| < 64.0. Free of branches, for the checker.
 pub(super) const fn is_value(bits: u16) -> bool {
     (bits & !SIGN).wrapping_sub(1) < LIMIT - 1

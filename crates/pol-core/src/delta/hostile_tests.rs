@@ -7,8 +7,8 @@ mod properties;
 use proptest::prelude::*;
 
 use super::{
-    Checked, CheckedDelta, Context, DeltaError, EncodeError, Profile, RawDelta, ScaleFault, ValueFault, decode, decode_structure,
-    encode, encode_merge, encode_void, fixtures, header::Header, record,
+    Checked, CheckedDelta, Context, DeltaError, EncodeError, RawDelta, ScaleFault, ValueFault, decode, decode_structure, encode,
+    encode_exact, encode_merge, encode_void, fixtures, record,
 };
 use crate::{GenesisId, ModelHead, UpdateId, params::DELTA_MAX_BYTES, sha256, state::Shape};
 
@@ -45,44 +45,11 @@ fn refused(context: &Context, mut bytes: Vec<u8>, at: usize, with: &[u8]) -> Del
     decode_structure(&bytes, context).expect_err("accepted")
 }
 
-/// Container from what was decoded: header, bitmap and records written anew.
-fn encoded_again(delta: &CheckedDelta, context: &Context) -> Vec<u8> {
-    let mut bytes = Header::to_bytes(*delta.header(), context.profile);
+/// Container from what was decoded, signed by the key of this seed.
+fn encoded_again(delta: &CheckedDelta, context: &Context, seed: u8) -> Vec<u8> {
     let changes: Vec<(u32, i32)> = delta.changes().collect();
-    let mut bitmap = vec![0_u8; usize::try_from(context.shape.chunk_count().div_ceil(8)).unwrap()];
-    let mut records = Vec::new();
-    for group in changes.chunks(context.profile.positions()) {
-        let chunk = group[0].0 / 4_096;
-        bitmap[usize::try_from(chunk / 8).unwrap()] |= 1 << (chunk % 8);
-        let position = |i: usize| u16::try_from(group[i].0 % 4_096).unwrap();
-        match context.profile {
-            Profile::F16x20 => {
-                let bits = |i: usize| {
-                    let found = (1..0x5400_u16).find(|b| super::to_units(*b) == Some(i64::from(group[i].1).abs())).unwrap();
-                    if group[i].1 < 0 { found | 0x8000 } else { found }
-                };
-                records.extend(record::write_f16x20(&core::array::from_fn(position), &core::array::from_fn(bits)));
-            }
-            Profile::Q2x48 => {
-                // The scale is ambiguous when all levels are alike: take it from the container.
-                let at = 208 + bitmap.len() + records.len() + 50;
-                let scale = u16::from_le_bytes(delta.as_bytes()[at..at + 2].try_into().unwrap());
-                let s = i32::try_from(super::to_units(scale).unwrap()).unwrap();
-                let code = |i: usize| match group[i].1 / s {
-                    -2 => 0,
-                    -1 => 1,
-                    1 => 2,
-                    _ => 3,
-                };
-                records.extend(record::write_q2x48(&core::array::from_fn(position), scale, &core::array::from_fn(code)));
-            }
-        }
-    }
-    bytes.extend(bitmap);
-    bytes.extend(records);
-    let signature = delta.as_bytes().last_chunk::<64>().unwrap();
-    bytes.extend(signature);
-    bytes
+    let unsigned = encode_exact(context, &delta.header().claims, &changes).unwrap();
+    unsigned.sign(&fixtures::key(seed)).into_bytes()
 }
 
 #[test]
@@ -93,7 +60,7 @@ fn a_signed_container_is_accepted_and_encodes_to_its_own_bytes() {
         assert_eq!(delta.update_id(), UpdateId(sha256(&[&bytes])));
         assert_eq!(delta.header().claims, fixtures::claims(HEAD));
         assert_eq!(delta.header().trainer, fixtures::key(7).verifying_key().to_bytes());
-        assert_eq!(encoded_again(&delta, &context), bytes);
+        assert_eq!(encoded_again(&delta, &context, 7), bytes);
         assert_eq!(delta.changes().count(), delta.change_count());
         assert!(delta.changes().zip(delta.changes().skip(1)).all(|(a, b)| a.0 < b.0));
     }
@@ -244,18 +211,23 @@ fn every_forbidden_scale_has_its_own_error() {
         assert_eq!(with(scale, 0), Err(ScaleFault::NotPositive));
     }
     // 0x55: all -s. 0xaa: all +s. 0x57 and 0x56: one +2s or +s among -s. 0x54: one -2s.
-    for (scale, codes, fine) in [
-        (0x4fff, 0x00, true),
-        (0x4fff, 0xff, true),
-        (0x5000, 0x55, true),
-        (0x5000, 0xaa, true),
-        (0x53ff, 0x56, true),
-        (0x5000, 0x57, false),
-        (0x5000, 0x54, false),
-        (0x5400, 0x55, false),
-        (0x7bff, 0xaa, false),
+    // 0x00, 0xff, 0x33: nothing but -2s and +2s, which twice the scale says with the other codes.
+    for (scale, codes, expected) in [
+        (0x4fff, 0x54, Ok(())),
+        (0x4fff, 0xfe, Ok(())),
+        (0x5000, 0x55, Ok(())),
+        (0x5000, 0xaa, Ok(())),
+        (0x53ff, 0x56, Ok(())),
+        (0x5000, 0x57, Err(ScaleFault::TooLarge)),
+        (0x5000, 0x54, Err(ScaleFault::TooLarge)),
+        (0x5400, 0x55, Err(ScaleFault::TooLarge)),
+        (0x7bff, 0xaa, Err(ScaleFault::TooLarge)),
+        (0x5000, 0x00, Err(ScaleFault::TooLarge)),
+        (0x4fff, 0x00, Err(ScaleFault::NotLeast)),
+        (0x0001, 0xff, Err(ScaleFault::NotLeast)),
+        (0x3c00, 0x33, Err(ScaleFault::NotLeast)),
     ] {
-        assert_eq!(with(scale, codes), if fine { Ok(()) } else { Err(ScaleFault::TooLarge) }, "{scale:#x} {codes:#x}");
+        assert_eq!(with(scale, codes), expected, "{scale:#x} {codes:#x}");
     }
 }
 
@@ -325,6 +297,35 @@ fn the_encoder_refuses_what_has_no_container() {
     assert_eq!(merge(&[child(1, 1); 9]), EncodeError::ChildCount { found: 9 });
     assert_eq!(merge(&[child(1, 1), child(1, 1)]), EncodeError::ChildOrder { position: 1 });
     assert_eq!(merge(&[child(1, 1), child(2, 0)]), EncodeError::ChildWeight { position: 1 });
+}
+
+#[test]
+fn changes_that_are_no_record_exactly_are_not_encoded() {
+    let claims = fixtures::claims(HEAD);
+    let f16: Vec<(u32, i32)> = (0..20).map(|i| (4_096 + i * 5, 3_000)).collect();
+    let q2: Vec<(u32, i32)> = (0..48).map(|i| (4_096 + i * 5, if i % 3 == 0 { -3_000 } else { 6_000 })).collect();
+    for (context, good) in [(fixtures::context(), f16), (fixtures::context_q2(), q2)] {
+        let ask = |list: &[(u32, i32)]| encode_exact(&context, &claims, list);
+        let inexact = Err(EncodeError::Inexact { chunk: 1 });
+        assert!(ask(&good).is_ok());
+        assert_eq!(ask(&[]), Err(EncodeError::Empty { needed: good.len() }));
+        assert_eq!(ask(&good[1..]), inexact);
+        assert_eq!(ask(&[good.as_slice(), &[(8_191, 3_000)]].concat()), inexact);
+        // Zero, beyond 64.0, and one more bit than FP16 has.
+        for value in [0, 1 << 30, i32::MIN, 4_099, 6_001] {
+            let mut list = good.clone();
+            list[4].1 = value;
+            assert_eq!(ask(&list), inexact, "{value}");
+        }
+        let mut list = good.clone();
+        list.swap(2, 3);
+        assert_eq!(ask(&list), inexact);
+        // A chunk twice, in or out of order, and one beyond the adapter.
+        let earlier: Vec<(u32, i32)> = good.iter().map(|(index, value)| (index - 4_096, *value)).collect();
+        assert_eq!(ask(&[good.clone(), earlier].concat()), Err(EncodeError::Inexact { chunk: 0 }));
+        let beyond: Vec<(u32, i32)> = good.iter().map(|(index, value)| (index + 8_192, *value)).collect();
+        assert_eq!(ask(&beyond), Err(EncodeError::Inexact { chunk: 3 }));
+    }
 }
 
 #[test]

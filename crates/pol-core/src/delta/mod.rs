@@ -29,12 +29,12 @@ mod record;
 mod signature;
 
 pub(crate) use caps::lower_median;
-pub use caps::{CapError, check_module_cap, check_norm_cap, norm_cap};
+pub use caps::{CapError, NORM_WINDOW, check_module_cap, check_norm_cap, norm_cap};
 pub use change::{Change, ChangeIter, SparseChange, SparseError};
 pub use decode::{
     Changes, Checked, CheckedDelta, CheckedMerge, CheckedVoid, RawDelta, StructurallyValid, decode, decode_structure,
 };
-pub use encode::{EncodeError, Unsigned, encode, encode_merge, encode_void};
+pub use encode::{EncodeError, Unsigned, encode, encode_exact, encode_merge, encode_void};
 pub use error::{DeltaError, ScaleFault, ValueFault};
 pub use fp16::to_units;
 pub use header::{Claims, Context, HEADER_BYTES, Header, Kind, SIGNATURE_BYTES};

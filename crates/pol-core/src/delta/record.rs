@@ -6,12 +6,16 @@ use super::{
     fp16,
     profile::{MAX_POSITIONS, Profile, RECORD_BYTES},
 };
+use crate::state::CHUNK_VALUES;
 
 pub(super) type Bytes = [u8; RECORD_BYTES];
 
 const F16_VALUES_AT: usize = elias_fano::F16X20_BYTES;
 const Q2_SCALE_AT: usize = elias_fano::Q2X48_BYTES;
 const Q2_CODES_AT: usize = Q2_SCALE_AT + 2;
+/// The lower bit of each of the 48 codes, which are the last 12 bytes.
+const ALL_CODES: u128 = 0x5555_5555_5555_5555_5555_5555;
+const _: () = assert!(Q2_CODES_AT + 12 == RECORD_BYTES);
 
 /// One decoded record, on the stack. Only the first `len` places mean something.
 #[derive(Debug, Clone)]
@@ -80,9 +84,14 @@ pub(super) fn check(profile: Profile, record: &Bytes, chunk: u32, length: u32) -
 fn check_scale(record: &Bytes) -> Result<(), ScaleFault> {
     let scale = fp16::scale(q2_scale(record))?;
     let limit = i64::from(fp16::MAGNITUDE_LIMIT);
-    // Codes 0 and 3 double the scale: their two bits are equal. Below 32.0 no code can reach 64.0.
-    let doubled = scale >= limit >> 1 && q2_codes(record).any(|code| code == 0 || code == 3);
-    if scale >= limit || doubled { Err(ScaleFault::TooLarge) } else { Ok(()) }
+    // Codes 0 and 3 double the scale: their two bits are equal. All 48 are compared at once.
+    let codes = record.last_chunk().map_or(0, |last| u128::from_le_bytes(*last)) >> 32;
+    let single = (codes ^ codes >> 1) & ALL_CODES;
+    // Below 32.0 no code can reach 64.0.
+    if scale >= limit || (single != ALL_CODES && scale >= limit >> 1) {
+        return Err(ScaleFault::TooLarge);
+    }
+    if single == 0 { Err(ScaleFault::NotLeast) } else { Ok(()) }
 }
 
 /// Writes a record of profile 1: strictly increasing positions below 4,096, values as FP16 bits.
@@ -108,6 +117,32 @@ pub(super) fn write_q2x48(positions: &[u16; 48], scale: u16, codes: &[u8; 48]) -
     record
 }
 
+/// The record that holds exactly these (flat index, units) pairs of a chunk of `length` values, if there is one.
+pub(super) fn exact(profile: Profile, group: &[(u32, i32)], chunk: u32, length: u32) -> Option<Bytes> {
+    let record = match profile {
+        Profile::F16x20 => {
+            let group: &[_; 20] = group.try_into().ok()?;
+            write_f16x20(&group.map(|(index, _)| position(index)), &group.map(|(_, value)| fp16::nearest_signed(value)))
+        }
+        Profile::Q2x48 => {
+            let group: &[_; 48] = group.try_into().ok()?;
+            let least = group.iter().map(|(_, value)| value.unsigned_abs()).min()?;
+            let codes = group.map(|(_, value)| q2_code(value < 0, value.unsigned_abs() != least));
+            write_q2x48(&group.map(|(index, _)| position(index)), fp16::nearest(u64::from(least), fp16::MAX_VALUE), &codes)
+        }
+    };
+    check(profile, &record, chunk, length).ok()?;
+    let mut read = Record::EMPTY;
+    read.read(profile, &record);
+    let same = read.entries().eq(group.iter().map(|(index, value)| (position(*index), *value)));
+    same.then_some(record)
+}
+
+/// Place of a flat index in its chunk.
+fn position(index: u32) -> u16 {
+    u16::try_from(index % CHUNK_VALUES).unwrap_or(0)
+}
+
 fn f16_values(record: &Bytes) -> impl Iterator<Item = u16> {
     record.split_at(F16_VALUES_AT).1.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair))
 }
@@ -122,6 +157,16 @@ fn q2_codes(record: &Bytes) -> impl Iterator<Item = usize> {
         .1
         .iter()
         .flat_map(|byte| [0, 2, 4, 6].map(|shift: u32| usize::from(byte.wrapping_shr(shift) & 3)))
+}
+
+/// The code of a value: its sign, and whether it is two scales or one.
+pub(super) const fn q2_code(negative: bool, twice: bool) -> u8 {
+    match (negative, twice) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, false) => 2,
+        (false, true) => 3,
+    }
 }
 
 /// 0 = -2s, 1 = -s, 2 = +s, 3 = +2s.

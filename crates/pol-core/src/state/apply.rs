@@ -1,19 +1,11 @@
-//! Adding an update to the state and taking it back (section 6).
+//! Adding a change to the state (section 6).
 
-use super::{CHUNK_VALUES, State, VALUE_LIMIT, leaf_hash, to_usize};
+use super::{CHUNK_VALUES, State, Undo, VALUE_LIMIT, leaf_hash, to_usize};
 use crate::{ResultRoot, delta::Change};
 
-/// Why a state did not change. It is as it was before the call.
+/// Why a change was not added. The state is as it was before the call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// Not one value per value of the shape. The giver's fault.
-    #[error("state: {found} values, expected {expected}")]
-    Length {
-        /// Values given.
-        found: usize,
-        /// Values of the shape.
-        expected: usize,
-    },
     /// A value would be 64.0 or beyond. The author's fault: under a finalized update id the update adds zero as a whole.
     #[error("state: value {index} would be {value}, expected a magnitude below 2^30")]
     Bound {
@@ -32,8 +24,8 @@ pub enum StateError {
     },
 }
 
-/// What an update did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a change did.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     /// Values that were added to.
     pub values: usize,
@@ -41,46 +33,39 @@ pub struct Applied {
     pub chunks: usize,
     /// The new root.
     pub root: ResultRoot,
-}
-
-#[derive(Clone, Copy)]
-enum Sign {
-    Plus,
-    Minus,
+    /// The way back.
+    pub undo: Undo,
 }
 
 impl State {
-    /// Adds a change, as a whole or not at all.
+    /// Adds a change, as a whole or not at all. This is how a member learns which root an update would give: apply it, take the root,
+    /// [`State::undo`] it. What a finalized update does to the state is [`State::follow`]'s to say.
     ///
     /// # Errors
     /// [`StateError::Bound`], [`StateError::Index`].
     pub fn apply(&mut self, change: &Change) -> Result<Applied, StateError> {
-        self.add(change, Sign::Plus)
-    }
-
-    /// Takes back a change that was applied: afterwards values and root are what they were before.
-    ///
-    /// # Errors
-    /// [`StateError::Bound`], [`StateError::Index`]: the change was not applied to this state.
-    pub fn revert(&mut self, change: &Change) -> Result<Applied, StateError> {
-        self.add(change, Sign::Minus)
-    }
-
-    fn add(&mut self, change: &Change, sign: Sign) -> Result<Applied, StateError> {
         // Indices of a change are distinct, so the sums checked here are the sums written below.
+        let (mut old, mut new) = (Vec::new(), Vec::new());
         for (index, value) in change {
-            let old = self.values.get(to_usize(index)).ok_or(StateError::Index { index, values: self.shape.value_count() })?;
-            let sum = sum(*old, value, sign);
-            if sum.unsigned_abs() >= u64::from(VALUE_LIMIT.unsigned_abs()) {
-                return Err(StateError::Bound { index, value: sum });
-            }
+            let now = *self.values.get(to_usize(index)).ok_or(StateError::Index { index, values: self.shape.value_count() })?;
+            // Both are of 31 bits or fewer.
+            let sum = i64::from(now).wrapping_add(i64::from(value));
+            let within = i32::try_from(sum).ok().filter(|sum| sum.unsigned_abs() < VALUE_LIMIT.unsigned_abs());
+            new.push((index, within.ok_or(StateError::Bound { index, value: sum })?));
+            old.push((index, now));
         }
+        let before = self.root();
+        let chunks = self.write(&new);
+        let root = self.root();
+        Ok(Applied { values: new.len(), chunks, root, undo: Undo::recorded(before, root, old) })
+    }
+
+    /// Writes values that are within bounds, by increasing index within the adapter, and hashes their chunks again: how many.
+    pub(super) fn write(&mut self, new: &[(u32, i32)]) -> usize {
         let mut touched: Vec<u32> = Vec::new();
-        let mut count = 0_usize;
-        for (index, value) in change {
+        for &(index, value) in new {
             let Some(place) = self.values.get_mut(to_usize(index)) else { continue };
-            *place = i32::try_from(sum(*place, value, sign)).unwrap_or(*place);
-            count = count.saturating_add(1);
+            *place = value;
             let chunk = index / CHUNK_VALUES;
             if touched.last() != Some(&chunk) {
                 touched.push(chunk);
@@ -94,15 +79,7 @@ impl State {
             passed = chunk.wrapping_add(1);
             Some((place, leaf_hash(values)))
         }));
-        Ok(Applied { values: count, chunks: touched.len(), root: tree.root() })
-    }
-}
-
-fn sum(old: i32, value: i32, sign: Sign) -> i64 {
-    let (old, value) = (i64::from(old), i64::from(value));
-    match sign {
-        Sign::Plus => old.wrapping_add(value),
-        Sign::Minus => old.wrapping_sub(value),
+        touched.len()
     }
 }
 
@@ -140,21 +117,6 @@ mod tests {
             prop_assert_eq!(applied.root, scratch.root());
             prop_assert_eq!(state, scratch);
         }
-
-        #[test]
-        fn reverting_in_reverse_order_restores_every_byte(
-            list in proptest::collection::vec(changes(fixtures::shape().value_count()), 0..5),
-        ) {
-            let start = State::initial(&GenesisId([4; 32]), fixtures::shape());
-            let mut state = start.clone();
-            for change in &list {
-                state.apply(change).unwrap();
-            }
-            for change in list.iter().rev() {
-                state.revert(change).unwrap();
-            }
-            prop_assert_eq!(state, start);
-        }
     }
 
     #[test]
@@ -181,9 +143,10 @@ mod tests {
         assert_eq!(state.apply(&too_much), Err(StateError::Bound { index: last, value: 1 << 30 }));
         assert_eq!(state, before);
         let just_enough = sparse(vec![(0, 1), (last, 4)]);
-        assert_eq!(state.apply(&just_enough).map(|applied| (applied.values, applied.chunks)), Ok((2, 2)));
+        let applied = state.apply(&just_enough).unwrap();
+        assert_eq!((applied.values, applied.chunks), (2, 2));
         assert_eq!(state.values().last(), Some(&(VALUE_LIMIT - 1)));
-        state.revert(&just_enough).unwrap();
+        state.undo(&applied.undo).unwrap();
         assert_eq!(state, before);
     }
 
@@ -214,6 +177,7 @@ mod tests {
     fn an_empty_change_touches_no_chunk() {
         let mut state = State::initial(&GenesisId([4; 32]), fixtures::shape());
         let root = state.root();
-        assert_eq!(state.apply(&sparse(vec![])), Ok(Applied { values: 0, chunks: 0, root }));
+        let undo = Undo::new(root, root, vec![]).unwrap();
+        assert_eq!(state.apply(&sparse(vec![])), Ok(Applied { values: 0, chunks: 0, root, undo }));
     }
 }

@@ -3,13 +3,14 @@
 use crate::{
     ModelHead, UpdateId,
     delta::{Change, Checked, CheckedDelta, CheckedMerge, Context, DeltaError, MergeError, check_child, decode, merge},
+    params::DELTA_MAX_BYTES,
     sha256,
 };
 
 /// What a finalized update does to its parent's state. The model head goes on by hash in every case (section 6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transition {
-    /// `S_child = S_parent + change`, or S_parent when [`super::State::apply`] refuses with [`super::StateError::Bound`].
+    /// `S_child = S_parent + change`, or S_parent when a value would reach 64.0: [`super::State::follow`] finds out.
     Add(Change),
     /// `S_child = S` of this ancestor head.
     ReturnTo(ModelHead),
@@ -51,6 +52,14 @@ pub enum ZeroReason {
     /// A child is of another chain or head.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A value of the state would be 64.0 or beyond. Only [`super::State::follow`] finds this one: it needs the state.
+    #[error("value {index} would be {value} units, expected a magnitude below 2^30")]
+    Bound {
+        /// Flat index.
+        index: u32,
+        /// What the value would be, units.
+        value: i64,
+    },
     /// A void names a head that is no proper ancestor of its own.
     #[error("void: {target} is no proper ancestor of the model head")]
     NotAncestor {
@@ -59,11 +68,22 @@ pub enum ZeroReason {
     },
 }
 
-/// Why nothing can be said yet. Transient: fetch the bytes and ask again. Never a reason to add zero, for that is a verdict about
-/// bytes, and every node must reach it from the same ones.
+/// What a node knows of a head's place before another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ancestry {
+    /// It lies before it in its own history, and is not the head itself.
+    Proper,
+    /// It does not.
+    Not,
+    /// This node's knowledge of the history begins too late to say (it began at a checkpoint or snapshot).
+    Unknown,
+}
+
+/// Why nothing can be said yet. Transient: learn what is missing and ask again. Never a reason to add zero, for that is a verdict
+/// about bytes and history, and every node must reach it from the same ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FoldError {
-    /// The bytes of the update or of a child are not here.
+    /// The bytes of the update or of a child are not here. Bytes above DELTA_MAX_BYTES never are: no node carries them.
     #[error("update {id}: bytes are missing")]
     Missing {
         /// Whose bytes.
@@ -77,22 +97,28 @@ pub enum FoldError {
         /// Whose bytes were given.
         found: UpdateId,
     },
+    /// Whether a void's head is an ancestor is not known here. Ours to find out, from execution headers or from another node's table.
+    #[error("void: whether {target} is a proper ancestor is not known")]
+    UnknownAncestor {
+        /// The head it names.
+        target: ModelHead,
+    },
 }
 
 /// Says what the finalized update `id` does on top of the model head `parent`.
 ///
-/// `child` looks up the bytes of a merge's child; `is_proper_ancestor` says whether a head lies before `parent` in its own history.
-/// The result depends on the bytes and that history alone, not on which bytes arrived first.
+/// `child` looks up the bytes of a merge's child; `ancestry` says whether a head lies before `parent` in its own history. The result
+/// depends on the bytes and that history alone, not on which bytes arrived first.
 ///
 /// # Errors
-/// [`FoldError`] while bytes are missing or wrong.
+/// [`FoldError`] while bytes are missing or wrong, or history is not known.
 pub fn fold(
     context: &Context,
     parent: &ModelHead,
     id: &UpdateId,
     container: Option<&[u8]>,
     child: impl FnMut(&UpdateId) -> Option<Vec<u8>>,
-    is_proper_ancestor: impl FnOnce(&ModelHead) -> bool,
+    ancestry: impl FnOnce(&ModelHead) -> Ancestry,
 ) -> Result<Transition, FoldError> {
     if id.is_zero() {
         return Ok(Transition::Zero(ZeroReason::NoUpdate));
@@ -110,8 +136,11 @@ pub fn fold(
         Checked::Merge(merge) => fold_merge(context, &merge, child),
         Checked::Void(void) => {
             let target = void.target();
-            let valid = target != *parent && is_proper_ancestor(&target);
-            Ok(if valid { Transition::ReturnTo(target) } else { Transition::Zero(ZeroReason::NotAncestor { target }) })
+            match if target == *parent { Ancestry::Not } else { ancestry(&target) } {
+                Ancestry::Proper => Ok(Transition::ReturnTo(target)),
+                Ancestry::Not => Ok(Transition::Zero(ZeroReason::NotAncestor { target })),
+                Ancestry::Unknown => Err(FoldError::UnknownAncestor { target }),
+            }
         }
     }
 }
@@ -146,7 +175,8 @@ fn fold_merge(
 
 /// Decodes bytes once it is sure that they are the ones the id names.
 fn named(context: &Context, id: &UpdateId, bytes: Option<&[u8]>) -> Result<Result<Checked, DeltaError>, FoldError> {
-    let bytes = bytes.ok_or(FoldError::Missing { id: *id })?;
+    let carried = bytes.filter(|bytes| bytes.len() <= DELTA_MAX_BYTES);
+    let bytes = carried.ok_or(FoldError::Missing { id: *id })?;
     let decoded = decode(bytes, context);
     // The decoder hashed what it accepted; what it refused is hashed here.
     let found = decoded.as_ref().map_or_else(|_| UpdateId(sha256(&[bytes])), Checked::update_id);

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     GenesisId,
     delta::{RawDelta, encode, encode_merge, encode_void, fixtures},
-    state::{State, StateError, VALUE_LIMIT},
+    state::{Outcome, State, VALUE_LIMIT},
 };
 
 const HEAD: ModelHead = ModelHead([1; 32]);
@@ -46,8 +46,9 @@ fn a_delta_of_the_parents_head_is_added() {
     assert!(change.iter().eq(fixtures::delta(1, HEAD).changes()));
     let mut state = State::initial(&fixtures::context().genesis_id, fixtures::shape());
     let before = state.clone();
-    assert_ne!(state.apply(&change).unwrap().root, before.root());
-    state.revert(&change).unwrap();
+    let applied = state.apply(&change).unwrap();
+    assert_ne!(applied.root, before.root());
+    state.undo(&applied.undo).unwrap();
     assert_eq!(state, before);
 }
 
@@ -60,14 +61,16 @@ fn a_delta_of_another_head_adds_zero() {
 
 #[test]
 fn a_delta_that_reaches_64_adds_zero_as_a_whole() {
-    let Ok(Transition::Add(change)) = folded(&delta(1, HEAD), &BTreeMap::new()) else { panic!("not added") };
+    let transition = folded(&delta(1, HEAD), &BTreeMap::new()).unwrap();
+    let Transition::Add(change) = &transition else { panic!("not added") };
     let (index, value) = change.iter().last().unwrap();
     let mut values = vec![0; fixtures::dense_change(0, &fixtures::shape()).len()];
     values[usize::try_from(index).unwrap()] = (VALUE_LIMIT - 1) * value.signum();
     let mut state = State::from_values(fixtures::shape(), values).unwrap();
     let before = state.clone();
-    assert!(matches!(state.apply(&change), Err(StateError::Bound { index: at, .. }) if at == index));
-    assert_eq!(state, before);
+    let followed = state.follow(&transition, &[]).unwrap();
+    assert!(matches!(followed.outcome, Outcome::Zero(ZeroReason::Bound { index: at, .. }) if at == index));
+    assert_eq!((followed.root, &state), (before.root(), &before));
 }
 
 #[test]
@@ -81,16 +84,34 @@ fn a_container_that_breaks_a_rule_adds_zero() {
     *bytes.last_mut().unwrap() ^= 0x10;
     let update = (UpdateId(sha256(&[&bytes])), bytes);
     assert_eq!(folded(&update, &BTreeMap::new()), Ok(Transition::Zero(DeltaError::Signature.into())));
-    let long = vec![0; crate::params::DELTA_MAX_BYTES + 1];
-    let update = (UpdateId(sha256(&[&long])), long);
-    assert!(matches!(folded(&update, &BTreeMap::new()), Ok(Transition::Zero(ZeroReason::Container(DeltaError::TooLong { .. })))));
+}
+
+#[test]
+fn bytes_above_the_limit_are_out_of_reach_whoever_gives_them() {
+    let named = |length: usize| {
+        let bytes = vec![0; length];
+        (UpdateId(sha256(&[&bytes])), bytes)
+    };
+    let long = named(DELTA_MAX_BYTES + 1);
+    assert_eq!(folded(&long, &BTreeMap::new()), Err(FoldError::Missing { id: long.0 }));
+    // Missing before they are hashed: wrong bytes of that length are no different.
+    let wrong = (UpdateId([5; 32]), long.1.clone());
+    assert_eq!(folded(&wrong, &BTreeMap::new()), Err(FoldError::Missing { id: wrong.0 }));
+    let longest = named(DELTA_MAX_BYTES);
+    let expected = ZeroReason::Container(DeltaError::Magic { found: [0; 4] });
+    assert_eq!(folded(&longest, &BTreeMap::new()), Ok(Transition::Zero(expected)));
+
+    let good = delta(1, HEAD);
+    let update = merge_of(&[good.0, long.0]);
+    let store = BTreeMap::from([good, long.clone()]);
+    assert_eq!(folded(&update, &store), Err(FoldError::Missing { id: long.0 }));
 }
 
 #[test]
 fn missing_or_wrong_bytes_are_no_verdict() {
     let context = fixtures::context();
     let (id, bytes) = delta(1, HEAD);
-    let ask = |bytes: Option<&[u8]>| fold(&context, &HEAD, &id, bytes, |_| None, |_| true);
+    let ask = |bytes: Option<&[u8]>| fold(&context, &HEAD, &id, bytes, |_| None, |_| Ancestry::Proper);
     assert_eq!(ask(None), Err(FoldError::Missing { id }));
     let (other, other_bytes) = delta(2, HEAD);
     assert_eq!(ask(Some(&other_bytes)), Err(FoldError::WrongBytes { id, found: other }));
@@ -171,7 +192,7 @@ fn a_merge_of_merges_adds_zero() {
 fn a_void_returns_to_a_proper_ancestor_only() {
     let context = fixtures::context();
     let target = ModelHead([8; 32]);
-    let ask = |target: ModelHead, is_ancestor: bool| {
+    let ask = |target: ModelHead, answer: Ancestry| {
         let (id, bytes) = void_to(target);
         fold(
             &context,
@@ -181,12 +202,22 @@ fn a_void_returns_to_a_proper_ancestor_only() {
             |_| None,
             |asked| {
                 assert_eq!(*asked, target);
-                is_ancestor
+                answer
             },
         )
     };
-    assert_eq!(ask(target, true), Ok(Transition::ReturnTo(target)));
-    assert_eq!(ask(target, false), Ok(Transition::Zero(ZeroReason::NotAncestor { target })));
-    // The head itself is no proper ancestor, whatever the history says.
-    assert_eq!(ask(HEAD, true), Ok(Transition::Zero(ZeroReason::NotAncestor { target: HEAD })));
+    assert_eq!(ask(target, Ancestry::Proper), Ok(Transition::ReturnTo(target)));
+    assert_eq!(ask(target, Ancestry::Not), Ok(Transition::Zero(ZeroReason::NotAncestor { target })));
+    // The head itself is no proper ancestor, whatever the history says, even an unknown one.
+    for answer in [Ancestry::Proper, Ancestry::Unknown] {
+        assert_eq!(ask(HEAD, answer), Ok(Transition::Zero(ZeroReason::NotAncestor { target: HEAD })));
+    }
+}
+
+#[test]
+fn a_void_waits_while_the_history_is_unknown() {
+    let target = ModelHead([8; 32]);
+    let (id, bytes) = void_to(target);
+    let answer = fold(&fixtures::context(), &HEAD, &id, Some(&bytes), |_| None, |_| Ancestry::Unknown);
+    assert_eq!(answer, Err(FoldError::UnknownAncestor { target }));
 }

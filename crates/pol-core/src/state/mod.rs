@@ -4,24 +4,30 @@
 //! Same chain, same bytes: the values, their Merkle root (`resultRoot`), and what an accepted update does to them.
 //!
 //! # Contract
-//! Integers only. [`State::apply`] is all or nothing, [`State::revert`] its exact inverse; only touched chunks are hashed again.
+//! Integers only. [`fold`] says what a finalized update does, [`State::follow`] does it, as a whole or not at all, and records an
+//! [`Undo`], by which alone it is taken back: exactly, and from no other state. Only touched chunks are hashed again.
 //!
 //! # What it does not protect against
-//! It keeps one state, in memory. Which update is applied when, and the way back to an older head, is the follower's to remember.
+//! It keeps one state, in memory. Which update is followed when, and storing every undo for as long as a reorg or a void can reach
+//! back, is the follower's work.
 
 mod apply;
 mod fold;
+mod follow;
 mod init;
 mod merkle;
 mod shape;
 mod snapshot;
+mod undo;
 
 pub use apply::{Applied, StateError};
-pub use fold::{FoldError, Transition, ZeroReason, fold};
+pub use fold::{Ancestry, FoldError, Transition, ZeroReason, fold};
+pub use follow::{FollowError, Followed, Outcome};
 pub use merkle::leaf_hash;
 pub(crate) use shape::to_usize;
 pub use shape::{CHUNK_VALUES, Factor, MAX_LAYERS, MAX_VALUES, MAX_WIDTH, Module, Projection, Shape, ShapeError, Tensor};
-pub use snapshot::{CheckedLeaves, SnapshotError};
+pub use snapshot::{SnapshotError, SnapshotLeaves};
+pub use undo::{Undo, UndoError};
 
 use merkle::Tree;
 
@@ -38,24 +44,45 @@ pub struct State {
     tree: Tree,
 }
 
+/// Why a list is no state. The fault of whoever gave it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValuesError {
+    /// Not one value per value of the shape.
+    #[error("state: {found} values, expected {expected}")]
+    Length {
+        /// Values given.
+        found: usize,
+        /// Values of the shape.
+        expected: usize,
+    },
+    /// A value of 64.0 or beyond.
+    #[error("state: value {index} is {value}, expected a magnitude below 2^30")]
+    Bound {
+        /// Flat index.
+        index: u32,
+        /// The value, units.
+        value: i32,
+    },
+}
+
 impl State {
     /// S_0 of a chain.
     pub fn initial(genesis_id: &GenesisId, shape: Shape) -> Self {
         Self::hashed(shape, init::initial_values(genesis_id, &shape))
     }
 
-    /// A state from its values, as a snapshot holds them. Compare [`State::root`] with the certificate's before use.
+    /// A state from its values, as a snapshot holds them. That they are the chain's is seen by the roots of later certificates (section 13).
     ///
     /// # Errors
-    /// [`StateError::Length`], [`StateError::Bound`]; the fault of whoever gave the values.
-    pub fn from_values(shape: Shape, values: Vec<i32>) -> Result<Self, StateError> {
+    /// [`ValuesError`]; the fault of whoever gave the values.
+    pub fn from_values(shape: Shape, values: Vec<i32>) -> Result<Self, ValuesError> {
         let expected = to_usize(shape.value_count());
         if values.len() != expected {
-            return Err(StateError::Length { found: values.len(), expected });
+            return Err(ValuesError::Length { found: values.len(), expected });
         }
         for (index, value) in (0_u32..).zip(&values) {
             if value.unsigned_abs() >= VALUE_LIMIT.unsigned_abs() {
-                return Err(StateError::Bound { index, value: i64::from(*value) });
+                return Err(ValuesError::Bound { index, value: *value });
             }
         }
         Ok(Self::hashed(shape, values))
@@ -109,7 +136,7 @@ mod tests {
         for bad in [VALUE_LIMIT, -VALUE_LIMIT, i32::MIN, i32::MAX] {
             let mut values = vec![0; count];
             values[5] = bad;
-            assert_eq!(State::from_values(shape, values), Err(StateError::Bound { index: 5, value: i64::from(bad) }));
+            assert_eq!(State::from_values(shape, values), Err(ValuesError::Bound { index: 5, value: bad }));
         }
         let mut values = vec![VALUE_LIMIT - 1; count];
         values[0] = 1 - VALUE_LIMIT;
@@ -121,7 +148,7 @@ mod tests {
         let shape = Shape::new(1, 3, 3, 3, 3).unwrap();
         let expected = to_usize(shape.value_count());
         for found in [0, expected - 1, expected + 1] {
-            assert_eq!(State::from_values(shape, vec![0; found]), Err(StateError::Length { found, expected }));
+            assert_eq!(State::from_values(shape, vec![0; found]), Err(ValuesError::Length { found, expected }));
         }
     }
 

@@ -1,9 +1,9 @@
-//! Checking a snapshot piece by piece against a certificate's `resultRoot` (section 13).
+//! Checking a snapshot piece by piece against its own chunk hashes (section 13).
 
 use super::{Shape, VALUE_LIMIT, leaf_hash, merkle::Tree, to_usize};
 use crate::ResultRoot;
 
-/// Why a piece of a snapshot is not the one that the root commits to. The sending peer's fault: ask another.
+/// Why a piece of a snapshot is not the one that its hashes commit to. The sending peer's fault: ask another.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// Not one hash per chunk.
@@ -13,14 +13,6 @@ pub enum SnapshotError {
         found: usize,
         /// Chunks of the shape.
         expected: u32,
-    },
-    /// The hashes have another root.
-    #[error("snapshot: root {found}, expected {expected}")]
-    Root {
-        /// Root of the hashes.
-        found: ResultRoot,
-        /// Root asked for.
-        expected: ResultRoot,
     },
     /// No such chunk.
     #[error("snapshot: chunk {found}, expected below {expected}")]
@@ -56,27 +48,31 @@ pub enum SnapshotError {
     },
 }
 
-/// The chunk hashes of a snapshot, known to have the root they should. With them chunks can come from anyone, in any order.
+/// The chunk hashes that a snapshot begins with: as many as the shape has chunks. With them chunks can come from anyone, in any order.
+///
+/// They say which state the snapshot is, not that it is the chain's: that shows in [`SnapshotLeaves::root`] when later updates give the
+/// roots of their certificates, and until then its holder must not ACK (section 13).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedLeaves {
+pub struct SnapshotLeaves {
     shape: Shape,
     leaves: Vec<[u8; 32]>,
 }
 
-impl CheckedLeaves {
-    /// Checks the hashes of all chunks, in order, against the root of a certificate.
+impl SnapshotLeaves {
+    /// Takes the hashes of all chunks, in order.
     ///
     /// # Errors
-    /// [`SnapshotError::Count`], [`SnapshotError::Root`].
-    pub fn new(shape: Shape, leaves: Vec<[u8; 32]>, expected: &ResultRoot) -> Result<Self, SnapshotError> {
+    /// [`SnapshotError::Count`].
+    pub fn new(shape: Shape, leaves: Vec<[u8; 32]>) -> Result<Self, SnapshotError> {
         if leaves.len() != to_usize(shape.chunk_count()) {
             return Err(SnapshotError::Count { found: leaves.len(), expected: shape.chunk_count() });
         }
-        let found = Tree::new(leaves.iter().copied()).root();
-        if found != *expected {
-            return Err(SnapshotError::Root { found, expected: *expected });
-        }
         Ok(Self { shape, leaves })
+    }
+
+    /// The root they give: that of the state its chunks make.
+    pub fn root(&self) -> ResultRoot {
+        Tree::new(self.leaves.iter().copied()).root()
     }
 
     /// The values of a chunk from its bytes (i32, little-endian), when they are the committed ones.
@@ -110,7 +106,8 @@ mod tests {
     #[test]
     fn a_snapshot_checked_chunk_by_chunk_is_the_state() {
         let state = State::initial(&GenesisId([2; 32]), fixtures::shape());
-        let leaves = CheckedLeaves::new(fixtures::shape(), state.leaves().collect(), &state.root()).unwrap();
+        let leaves = SnapshotLeaves::new(fixtures::shape(), state.leaves().collect()).unwrap();
+        assert_eq!(leaves.root(), state.root());
         let values = (0..fixtures::shape().chunk_count())
             .flat_map(|chunk| leaves.check_chunk(chunk, &state.chunk_bytes(chunk).unwrap()).unwrap())
             .collect();
@@ -118,26 +115,21 @@ mod tests {
     }
 
     #[test]
-    fn leaves_of_another_number_or_root_are_refused() {
+    fn leaves_of_another_number_are_refused() {
         let shape = fixtures::shape();
-        let state = State::initial(&GenesisId([2; 32]), shape);
-        let mut leaves: Vec<[u8; 32]> = state.leaves().collect();
-        let short = leaves[..2].to_vec();
-        assert_eq!(CheckedLeaves::new(shape, short, &state.root()), Err(SnapshotError::Count { found: 2, expected: 3 }));
+        let mut leaves: Vec<[u8; 32]> = State::initial(&GenesisId([2; 32]), shape).leaves().collect();
         // A fourth leaf of zeros has the same root: the padding.
         leaves.push([0; 32]);
-        let padded = leaves.clone();
-        assert_eq!(CheckedLeaves::new(shape, padded, &state.root()), Err(SnapshotError::Count { found: 4, expected: 3 }));
-        leaves.pop();
-        leaves.swap(0, 1);
-        assert!(matches!(CheckedLeaves::new(shape, leaves, &state.root()), Err(SnapshotError::Root { .. })));
+        assert_eq!(SnapshotLeaves::new(shape, leaves.clone()), Err(SnapshotError::Count { found: 4, expected: 3 }));
+        leaves.truncate(2);
+        assert_eq!(SnapshotLeaves::new(shape, leaves), Err(SnapshotError::Count { found: 2, expected: 3 }));
     }
 
     #[test]
     fn a_chunk_with_another_hash_length_or_number_is_refused() {
         let shape = fixtures::shape();
         let state = State::initial(&GenesisId([2; 32]), shape);
-        let leaves = CheckedLeaves::new(shape, state.leaves().collect(), &state.root()).unwrap();
+        let leaves = SnapshotLeaves::new(shape, state.leaves().collect()).unwrap();
         let mut bytes = state.chunk_bytes(1).unwrap();
         assert_eq!(leaves.check_chunk(0, &bytes), Err(SnapshotError::ChunkHash { chunk: 0 }));
         bytes[77] ^= 1;
@@ -154,7 +146,7 @@ mod tests {
         let mut values = vec![0; to_usize(shape.value_count())];
         values[9] = -VALUE_LIMIT;
         let leaf = leaf_hash(&values);
-        let leaves = CheckedLeaves::new(shape, vec![leaf], &ResultRoot(leaf)).unwrap();
+        let leaves = SnapshotLeaves::new(shape, vec![leaf]).unwrap();
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         assert_eq!(leaves.check_chunk(0, &bytes), Err(SnapshotError::Bound { chunk: 0, value: -VALUE_LIMIT }));
     }

@@ -1,10 +1,11 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use pol_core::{
-    Hash32, ModelHead, UpdateId,
+    GenesisId, Hash32, ModelHead, UpdateId,
     ack::AckError,
     bls::BlsError,
-    fault::{SignedHeader, VerifiedFaultVote},
+    domains::Domains,
+    fault::{HeaderSignatureError, SignedHeader, VerifiedFaultVote},
     record::{AnnouncementError, IdError, KeyError},
     ssz::BeaconBlockHeader,
 };
@@ -128,7 +129,9 @@ fn forged_foreign_upper_case_oversize_and_replayed_records_are_each_refused_by_n
 
 #[test]
 fn an_ack_of_another_chain_in_an_envelope_of_this_one_is_refused() {
-    let foreign = VerifiedAck::sign(crate::fixtures::ack_data(7, 3), &bls(2), Hash32([1; 32]));
+    let elsewhere = Domains::new(GenesisId([1; 32]), domains().genesis_validators_root());
+    let foreign = VerifiedAck::sign(crate::fixtures::ack_data(7, 3), &bls(2), &elsewhere).unwrap();
+
     let error = accept(&foreign.raw().key(), &foreign.raw().to_value(), &validators(3), &Nothing).unwrap_err();
     assert_eq!(error, VerifyError::Ack(AckError::Bls(BlsError::Mismatch)));
 }
@@ -188,7 +191,7 @@ fn a_fault_vote_needs_both_signatures_where_the_accused_is_known() {
     let mut framed = vote;
     framed.accused.signature = bls(3).sign(framed.accused.signing_root(&domains())).to_bytes();
     let error = accept(&framed.key(), &framed.to_value(), &set, &Nothing).unwrap_err();
-    assert_eq!(error, VerifyError::Fault(FaultVoteError::Accused(BlsError::Mismatch)));
+    assert_eq!(error, VerifyError::Fault(FaultVoteError::Accused(HeaderSignatureError::Bls(BlsError::Mismatch))));
 
     let unknown = fault(2, 9);
     let record = accept(&unknown.key(), &unknown.to_value(), &set, &Nothing).unwrap();

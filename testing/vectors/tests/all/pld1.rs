@@ -5,10 +5,10 @@ use pol_core::{
     GenesisId, Hash32, ModelHead,
     delta::{
         Change, Checked, CheckedDelta, Claims, Context, DeltaError, EncodeError, MergeError, Profile, ScaleFault, ValueFault,
-        decode, decode_structure, encode, encode_merge, encode_void,
+        decode, decode_structure, encode, encode_exact, encode_merge, encode_void,
     },
     sha256,
-    state::{FoldError, Shape, Transition, ZeroReason, fold},
+    state::{Ancestry, FoldError, Shape, Transition, ZeroReason, fold},
 };
 use pol_vectors::{Object, agree, int, open};
 
@@ -103,6 +103,7 @@ pub(crate) const fn words(error: &DeltaError) -> &'static [&'static str] {
         DeltaError::Scale { fault: ScaleFault::NotFinite, .. } => &["scale_not_finite"],
         DeltaError::Scale { fault: ScaleFault::NotPositive, .. } => &["scale_not_positive"],
         DeltaError::Scale { fault: ScaleFault::TooLarge, .. } => &["value_too_large"],
+        DeltaError::Scale { fault: ScaleFault::NotLeast, .. } => &["scale_not_least"],
         DeltaError::ChildOrder { .. } => &["children_not_increasing"],
         DeltaError::ChildWeight { .. } => &["zero_weight"],
         DeltaError::Key | DeltaError::Signature => &["bad_signature"],
@@ -139,7 +140,15 @@ fn check_decoded(checked: &Checked, context: &Context, expect: &mut Object) {
     assert_eq!(claims.tokens_seen, expect.num::<u32>("tokens"));
     assert_eq!(header.trainer, expect.bytes("public_key"));
     match checked {
-        Checked::Delta(delta) => assert_eq!(delta.changes().collect::<Pairs>(), pairs(expect, "values")),
+        Checked::Delta(delta) => {
+            let values = pairs(expect, "values");
+            assert_eq!(delta.changes().collect::<Pairs>(), values);
+            let again = encode_exact(context, &claims, &values).unwrap();
+            assert_eq!(
+                unsigned_part(again.sign(&SigningKey::from_bytes(&[1; 32])).as_bytes()),
+                unsigned_part(checked.as_bytes())
+            );
+        }
         Checked::Merge(merge) => {
             let named: Vec<_> = merge.children().collect();
             let listed = expect.list("children");
@@ -252,7 +261,7 @@ pub(crate) fn blobs(object: &mut Object, key: &str) -> Vec<Vec<u8>> {
 fn transition(context: &Context, head: &ModelHead, container: &[u8], children: &[Vec<u8>]) -> Result<Transition, FoldError> {
     let id = pol_core::UpdateId(sha256(&[container]));
     let child = |id: &pol_core::UpdateId| children.iter().find(|bytes| sha256(&[bytes]) == id.0).cloned();
-    fold(context, head, &id, Some(container), child, |_| false)
+    fold(context, head, &id, Some(container), child, |_| Ancestry::Not)
 }
 
 pub(crate) const fn zero_words(reason: &ZeroReason) -> &'static [&'static str] {
@@ -265,6 +274,7 @@ pub(crate) const fn zero_words(reason: &ZeroReason) -> &'static [&'static str] {
         ZeroReason::Merge(MergeError::OtherHead { .. }) => &["child_wrong_head", "bad_child"],
         ZeroReason::Merge(_) => &["child_wrong_genesis"],
         ZeroReason::NotAncestor { .. } => &["not_a_proper_ancestor"],
+        ZeroReason::Bound { .. } => &["value_out_of_range"],
     }
 }
 
