@@ -97,6 +97,28 @@ fn a_second_result_root_does_not_replace_the_first_and_both_are_evidence_once() 
 }
 
 #[test]
+fn evidence_that_was_taken_is_not_news_again() {
+    let dir = Scratch::new();
+    let store = open(&dir);
+    store.put(&member_ack(2, 7, 3), Commit::Lazy, NOW).unwrap();
+    assert_eq!(store.put(&member_ack(2, 7, 4), Commit::Lazy, NOW).unwrap(), Put::Conflict { new: true });
+    store.forget_evidence(&store.evidence(1).unwrap()[0], NOW).unwrap();
+    assert_eq!(store.put(&member_ack(2, 7, 4), Commit::Lazy, NOW).unwrap(), Put::Conflict { new: false });
+}
+
+#[test]
+fn a_lazy_put_is_on_disk_after_the_flush() {
+    let (dir, copy) = (Scratch::new(), Scratch::new());
+    let store = open(&dir);
+    let record = member_ack(2, 7, 3);
+    store.put(&record, Commit::Lazy, NOW).unwrap();
+    store.flush(NOW).unwrap();
+    // What a kill at this moment leaves behind.
+    std::fs::copy(dir.path().join(DATABASE_FILE), copy.path().join(DATABASE_FILE)).unwrap();
+    assert!(open(&copy).get(record.key(), NOW).unwrap().is_some());
+}
+
+#[test]
 fn two_nodes_that_saw_a_conflict_in_another_order_agree_once_each_has_both() {
     let (here, there) = (Scratch::new(), Scratch::new());
     let (a, b) = (open(&here), open(&there));

@@ -43,6 +43,30 @@ fn a_member_over_its_share_loses_its_own_oldest_and_never_its_identity() {
 }
 
 #[test]
+fn a_trainer_keeps_a_few_open_candidates_and_cannot_push_out_a_validators_records() {
+    let (set, dir) = (validators(9), Scratch::new());
+    let store = open(&dir);
+    let (key, value) = identity(2, &[1], 1);
+    store.put(&accept(&key, &value, &set, &Nothing).unwrap(), Commit::Lazy, NOW).unwrap();
+    let ack = member_ack(2, 1, 1);
+    store.put(&ack, Commit::Lazy, NOW).unwrap();
+    let heads: Vec<VerifiedRecord> = (1..=20)
+        .map(|head| {
+            let announcement =
+                Announcement { update_id: UpdateId([1; 32]), model_head: ModelHead([head; 32]), size: 300, sequence: 1 };
+            let key = RecordKey::ann(announcement.model_head, ed25519(1));
+            accept(&key, &announcement.to_value(), &set, &store).unwrap()
+        })
+        .collect();
+    for announcement in &heads {
+        assert_eq!(store.put(announcement, Commit::Lazy, NOW).unwrap(), Put::Inserted);
+    }
+    let held = heads.iter().filter(|record| store.get(record.key(), NOW).unwrap().is_some()).count();
+    assert_eq!((held, store.get(heads[19].key(), NOW).unwrap().is_some()), (4, true));
+    assert!(store.get(ack.key(), NOW).unwrap().is_some());
+}
+
+#[test]
 fn a_store_full_of_members_refuses_the_next_and_keeps_all() {
     let dir = Scratch::new();
     let store = small(&dir, |limits| limits.members = 10);
