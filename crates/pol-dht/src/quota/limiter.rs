@@ -55,35 +55,42 @@ impl<K: Ord + Clone> Limiter<K> {
     }
 
     /// Whether a charge of `cost` would be taken now.
-    pub fn has_room(&self, key: &K, cost: u32, now: u64) -> bool {
-        match self.buckets.get(key) {
-            Some(bucket) => bucket.has_room(self.rate, cost, now),
-            None if self.buckets.len() < self.max => cost <= self.rate.burst,
-            // Purging may still make room; until then the shared bucket decides.
-            None => self.overflow.has_room(self.rate, cost, now),
+    pub fn has_room(&mut self, key: &K, cost: u32, now: u64) -> bool {
+        let rate = self.rate;
+        match self.bucket(key, now) {
+            Some(bucket) => bucket.has_room(rate, cost, now),
+            None => cost <= rate.burst,
         }
     }
 
     /// Charges `cost`; false, and nothing charged, when the key has no room.
     pub fn charge(&mut self, key: K, cost: u32, now: u64) -> bool {
-        if let Some(bucket) = self.buckets.get_mut(&key) {
-            return bucket.charge(self.rate, cost, now);
-        }
-        // A purge walks the table: once a second at most, whatever the flood.
-        if self.buckets.len() >= self.max && now > self.purged_at {
-            let rate = self.rate;
-            self.buckets.retain(|_, bucket| bucket.level(rate, now) > 0);
-            self.purged_at = now;
-        }
-        if self.buckets.len() >= self.max {
-            return self.overflow.charge(self.rate, cost, now);
+        let rate = self.rate;
+        if let Some(bucket) = self.bucket(&key, now) {
+            return bucket.charge(rate, cost, now);
         }
         let mut bucket = Bucket { level: 0, at: now };
-        let taken = bucket.charge(self.rate, cost, now);
+        let taken = bucket.charge(rate, cost, now);
         if taken {
             self.buckets.insert(key, bucket);
         }
         taken
+    }
+
+    /// The bucket that counts for a key; none when it gets a new one of its own.
+    fn bucket(&mut self, key: &K, now: u64) -> Option<&mut Bucket> {
+        if !self.buckets.contains_key(key) && self.buckets.len() >= self.max {
+            // A purge walks the table: once a second at most, whatever the flood.
+            if now > self.purged_at {
+                let rate = self.rate;
+                self.buckets.retain(|_, bucket| bucket.level(rate, now) > 0);
+                self.purged_at = now;
+            }
+            if self.buckets.len() >= self.max {
+                return Some(&mut self.overflow);
+            }
+        }
+        self.buckets.get_mut(key)
     }
 
     /// Keys counted at the moment.
@@ -129,7 +136,7 @@ mod tests {
         assert_eq!(taken, 10);
         assert_eq!(limiter.len(), 3);
         assert!(!limiter.charge(0, 1, 100), "the flood did not reset a counter");
-        assert!(limiter.charge(2_000, 1, 105), "idle entries made room");
+        assert!(limiter.has_room(&2_000, 1, 105) && limiter.charge(2_000, 1, 105), "idle entries made room");
         assert_eq!(limiter.len(), 1);
     }
 

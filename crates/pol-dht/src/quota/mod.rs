@@ -64,8 +64,8 @@ pub enum QuotaError {
     /// The one of its IP group.
     #[error("quota of this peer's IP group is used up")]
     IpGroup,
-    /// The validator's.
-    #[error("quota of this record's validator is used up")]
+    /// The validator's, or the trainer's.
+    #[error("quota of this record's validator or trainer is used up")]
     Validator,
     /// The one of an unverified key.
     #[error("quota of this record's unverified key is used up")]
@@ -79,7 +79,7 @@ pub struct QuotaLimits {
     pub peer: Rate,
     /// The same for an IP group.
     pub ip_group: Rate,
-    /// Records written by one validator, over all peers.
+    /// Records written by one validator, or by one trainer that a validator names, over all peers.
     pub validator: Rate,
     /// Records sealed by one unverified Ed25519 key, over all peers.
     pub unverified_key: Rate,
@@ -107,7 +107,7 @@ pub struct Quotas {
 
 impl Quotas {
     /// Empty counters.
-    pub fn new(limits: QuotaLimits) -> Self {
+    pub const fn new(limits: QuotaLimits) -> Self {
         Self {
             peers: Limiter::new(limits.peer, TABLE_MAX),
             ip_groups: Limiter::new(limits.ip_group, TABLE_MAX),

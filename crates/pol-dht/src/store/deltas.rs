@@ -114,6 +114,8 @@ pub struct DeltaStore {
     folder: PathBuf,
     limits: DeltaLimits,
     index: Mutex<Index>,
+    /// Held by whoever changes files, over the slow syncs; taken before `index`, so that readers never wait for the disk's writes.
+    writing: Mutex<()>,
 }
 
 impl DeltaStore {
@@ -143,7 +145,7 @@ impl DeltaStore {
         for (_, id, bytes) in found {
             index.insert(id, bytes);
         }
-        let store = Self { folder: folder.to_owned(), limits, index: Mutex::new(index) };
+        let store = Self { folder: folder.to_owned(), limits, index: Mutex::new(index), writing: Mutex::new(()) };
         // The budget may be smaller than last time.
         store.evict(&mut store.lock(), 0, 0)?;
         Ok(store)
@@ -151,6 +153,10 @@ impl DeltaStore {
 
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path(&self, id: &UpdateId, suffix: &str) -> PathBuf {
@@ -170,7 +176,8 @@ impl DeltaStore {
             return Err(DeltaError::Id { found, expected: id });
         }
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        // Held over the write: one file at a time, and never over the budget.
+        // One file at a time: never over the budget.
+        let _writing = self.lock_writing();
         let mut index = self.lock();
         if index.held.contains_key(&id) {
             index.touch(&id);
@@ -182,9 +189,9 @@ impl DeltaStore {
             return Err(DeltaError::Budget { needed: cost(size), pinned, budget: self.limits.budget_bytes });
         }
         self.evict(&mut index, cost(size), 1)?;
-        self.write_file(&id, bytes)?;
-        index.insert(id, size);
         drop(index);
+        self.write_file(&id, bytes)?;
+        self.lock().insert(id, size);
         Ok(true)
     }
 
@@ -276,11 +283,15 @@ impl DeltaStore {
     /// # Errors
     /// [`DeltaError::Pins`], [`DeltaError::Store`].
     pub fn pin(&self, id: UpdateId) -> Result<(), DeltaError> {
-        let mut index = self.lock();
-        if index.pins.contains(&id) {
+        let _writing = self.lock_writing();
+        let (pinned, pins) = {
+            let index = self.lock();
+            (index.pins.contains(&id), index.pins.len())
+        };
+        if pinned {
             return Ok(());
         }
-        if index.pins.len() >= self.limits.files {
+        if pins >= self.limits.files {
             return Err(DeltaError::Pins { max: self.limits.files });
         }
         let make = || {
@@ -288,8 +299,7 @@ impl DeltaStore {
             self.sync_folder()
         };
         make().map_err(|error| io_error("pin a delta", error))?;
-        index.set_pin(id, true);
-        drop(index);
+        self.lock().set_pin(id, true);
         Ok(())
     }
 
@@ -298,13 +308,12 @@ impl DeltaStore {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn unpin(&self, id: &UpdateId) -> Result<bool, StoreError> {
-        let mut index = self.lock();
-        if !index.pins.contains(id) {
+        let _writing = self.lock_writing();
+        if !self.is_pinned(id) {
             return Ok(false);
         }
         remove_file(&self.path(id, PIN_SUFFIX))?;
-        index.set_pin(*id, false);
-        drop(index);
+        self.lock().set_pin(*id, false);
         Ok(true)
     }
 

@@ -35,6 +35,9 @@ pub enum StoreError {
         /// Where.
         table: &'static str,
     },
+    /// The database failed and did not open again yet. The next call tries.
+    #[error("the record database is closed after a failure; the next call opens it again")]
+    Closed,
     /// A file operation failed.
     #[error("{action}: {source}")]
     Io {
@@ -121,7 +124,7 @@ impl StoreError {
     /// Whether the database handle is of no more use and must be opened anew.
     pub(super) fn spoils_handle(&self) -> bool {
         match self {
-            Self::DiskFull | Self::Io { .. } => true,
+            Self::DiskFull | Self::Closed | Self::Io { .. } => true,
             Self::Database(error) => matches!(**error, redb::Error::PreviousIo | redb::Error::Backend(_)),
             _ => false,
         }

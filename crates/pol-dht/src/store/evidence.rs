@@ -24,7 +24,7 @@ impl Writer<'_> {
     /// Keeps both envelopes and marks the row; false when that was done before or there is no room.
     pub(super) fn note_evidence(&mut self, key: &[u8], held: &Row, second: &[u8]) -> Result<bool, StoreError> {
         let owner = held.owner_number();
-        if self.evidence.get((owner, key))?.is_some() {
+        if held.conflicted || self.evidence.get((owner, key))?.is_some() {
             return Ok(false);
         }
         let count = self.counter(layout::EVIDENCES)?;

@@ -11,6 +11,11 @@ use crate::verify::{Standing, VerifiedRecord};
 /// Version of everything in this file.
 pub(super) const SCHEMA: u64 = 1;
 
+/// The first envelope, and the one that contradicts it.
+pub(super) type EnvelopePair = (&'static [u8], &'static [u8]);
+/// When a peer was last seen, and its addresses.
+pub(super) type PeerRow = (u64, Vec<&'static [u8]>);
+
 /// Key's text -> row.
 pub(super) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 /// (expires at, number) -> key.
@@ -26,13 +31,13 @@ pub(super) const DIGEST: TableDefinition<'_, u8, (&[u8; 32], u64)> = TableDefini
 /// (trainer, validator) that an identity record of a member names.
 pub(super) const TRAINERS: TableDefinition<'_, (&[u8; 32], u64), ()> = TableDefinition::new("trainers");
 /// (owner, key) -> two conflicting envelopes.
-pub(super) const EVIDENCE: TableDefinition<'_, (u64, &[u8]), (&[u8], &[u8])> = TableDefinition::new("evidence");
+pub(super) const EVIDENCE: TableDefinition<'_, (u64, &[u8]), EnvelopePair> = TableDefinition::new("evidence");
 /// Name -> number.
 pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 /// Name -> bytes.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// libp2p peer id -> (last seen, addresses).
-pub(super) const PEERS: TableDefinition<'_, &[u8], (u64, Vec<&[u8]>)> = TableDefinition::new("peers");
+pub(super) const PEERS: TableDefinition<'_, &[u8], PeerRow> = TableDefinition::new("peers");
 
 /// Counter: number of the next row.
 pub(super) const NEXT: &str = "next";

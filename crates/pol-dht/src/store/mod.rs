@@ -70,6 +70,8 @@ pub struct StoreLimits {
     pub unverified: u64,
     /// Records of one validator, identities aside. When full, its own oldest goes.
     pub per_validator: u64,
+    /// Announcements of one trainer: its one open candidate, on a few heads. When full, its own oldest goes.
+    pub per_trainer: u64,
     /// Pieces of evidence. When full, further ones are dropped.
     pub evidence: u64,
     /// Pieces of evidence about one validator.
@@ -86,6 +88,7 @@ impl Default for StoreLimits {
             members: 327_680,
             unverified: 16_384,
             per_validator: 512,
+            per_trainer: 4,
             evidence: 4_096,
             evidence_per_validator: 4,
             cache_bytes: 24 << 20,
@@ -153,7 +156,7 @@ impl Store {
 
     fn try_read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let guard = self.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let database = guard.as_ref().ok_or(CLOSED)?;
+        let database = guard.as_ref().ok_or(StoreError::Closed)?;
         f(&database.begin_read()?)
     }
 
@@ -181,16 +184,16 @@ impl Store {
 
     fn try_write<T>(&self, commit: Commit, f: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let guard = self.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let database = guard.as_ref().ok_or(CLOSED)?;
+        let database = guard.as_ref().ok_or(StoreError::Closed)?;
         let mut transaction = database.begin_write()?;
         let synced = commit == Commit::Synced || self.lazy.load(Ordering::Acquire) >= LAZY_MAX;
         transaction.set_durability(if synced { Durability::Immediate } else { Durability::None })?;
         let value = f(&mut Writer::open(&transaction, &self.limits)?)?;
-        transaction.commit()?;
-        if synced {
-            self.lazy.store(0, Ordering::Release);
-        } else {
-            self.lazy.fetch_add(1, Ordering::AcqRel);
+        // Counted before the commit, while no other write can come in between.
+        self.lazy.store(if synced { 0 } else { self.lazy.load(Ordering::Acquire).saturating_add(1) }, Ordering::Release);
+        if let Err(error) = transaction.commit() {
+            self.lazy.store(1, Ordering::Release);
+            return Err(error.into());
         }
         Ok(value)
     }
@@ -206,8 +209,6 @@ impl Store {
         self.lazy.store(0, Ordering::Release);
     }
 }
-
-const CLOSED: StoreError = StoreError::Damaged { table: "database handle" };
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

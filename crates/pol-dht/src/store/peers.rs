@@ -40,13 +40,15 @@ impl Store {
         let damaged = || StoreError::Damaged { table: "peers" };
         let mut peers = self.read(|transaction| {
             let table = transaction.open_table(layout::PEERS)?;
-            let decode = |(key, row): (redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, (u64, Vec<&[u8]>)>)| {
-                let peer = PeerId::from_bytes(key.value()).map_err(|_| damaged())?;
+            let mut peers = Vec::new();
+            for item in table.iter()? {
+                let (key, row) = item?;
                 let (last_seen, addresses) = row.value();
-                let addresses = addresses.into_iter().map(|a| Multiaddr::try_from(a.to_vec()).map_err(|_| damaged()));
-                Ok(PeerEntry { peer, addresses: addresses.collect::<Result<_, _>>()?, last_seen })
-            };
-            table.iter()?.map(|item| decode(item?)).collect::<Result<Vec<_>, StoreError>>()
+                let peer = PeerId::from_bytes(key.value()).map_err(|_| damaged())?;
+                let addresses = addresses.into_iter().map(|bytes| Multiaddr::try_from(bytes.to_vec()).map_err(|_| damaged()));
+                peers.push(PeerEntry { peer, addresses: addresses.collect::<Result<_, _>>()?, last_seen });
+            }
+            Ok(peers)
         })?;
         peers.sort_by_key(|peer| core::cmp::Reverse((peer.last_seen, peer.peer)));
         Ok(peers)

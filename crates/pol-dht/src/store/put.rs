@@ -148,7 +148,7 @@ fn put_again(writer: &mut Writer<'_>, key: &[u8], held: &Row, record: &VerifiedR
 
 /// Inserts a record in the place of `held`, making room first.
 fn place(writer: &mut Writer<'_>, key: &[u8], record: &VerifiedRecord, held: Option<&Row>, done: Put) -> Result<Put, StoreError> {
-    let StoreLimits { members, unverified, per_validator, .. } = *writer.limits;
+    let StoreLimits { members, unverified, per_validator, per_trainer, .. } = *writer.limits;
     if let Some(held) = held {
         writer.remove(key, held)?;
     }
@@ -161,8 +161,12 @@ fn place(writer: &mut Writer<'_>, key: &[u8], record: &VerifiedRecord, held: Opt
             }
         }
         Standing::Member => {
-            let is_identity = matches!(record.key, RecordKey::Id { .. });
-            if !is_identity && writer.owner_count(row.owner_number())? >= per_validator {
+            let share = match record.key {
+                RecordKey::Id { .. } => u64::MAX,
+                RecordKey::Ann { .. } => per_trainer,
+                _ => per_validator,
+            };
+            if writer.owner_count(row.owner_number())? >= share {
                 writer.evict_oldest(Standing::Member, row.owner_number())?;
             }
             if writer.counter(layout::MEMBERS)? >= members {

@@ -27,7 +27,7 @@ pub struct StoredRecord {
     pub expires_at: u64,
     /// What its writer was worth when it was stored.
     pub standing: Standing,
-    /// The validator it counts for.
+    /// Whom it counts for, as in [`VerifiedRecord::owner`](crate::verify::VerifiedRecord::owner).
     pub owner: PeerId,
     /// A contradicting one is held as evidence.
     pub conflicted: bool,

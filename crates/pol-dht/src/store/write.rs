@@ -5,15 +5,15 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::{
     StoreError, StoreLimits,
-    layout::{self, Row},
+    layout::{self, EnvelopePair, PeerRow, Row},
 };
 use crate::verify::Standing;
 
 pub(super) struct Writer<'t> {
     pub(super) limits: &'t StoreLimits,
     pub(super) records: Table<'t, &'static [u8], &'static [u8]>,
-    pub(super) evidence: Table<'t, (u64, &'static [u8]), (&'static [u8], &'static [u8])>,
-    pub(super) peers: Table<'t, &'static [u8], (u64, Vec<&'static [u8]>)>,
+    pub(super) evidence: Table<'t, (u64, &'static [u8]), EnvelopePair>,
+    pub(super) peers: Table<'t, &'static [u8], PeerRow>,
     expiry: Table<'t, (u64, u64), &'static [u8]>,
     owners: Table<'t, (u8, u64, u64), &'static [u8]>,
     owner_counts: Table<'t, u64, u64>,

@@ -241,20 +241,21 @@ impl OpenedRecord {
         })
     }
 
+    fn trainer_standing(&self, set: &ValidatorSet, known: &impl Known, now: u64) -> Result<Standing, VerifyError> {
+        if set.is_empty() {
+            return Ok(Standing::Unverified);
+        }
+        let named_by = known.validators_naming(&self.signer, now)?;
+        let by_member = named_by.into_iter().any(|peer| set.by_peer(peer).next().is_some());
+        if by_member { Ok(Standing::Member) } else { Err(VerifyError::UnknownTrainer) }
+    }
+
     fn standing(&self, set: &ValidatorSet, known: &impl Known, now: u64) -> Result<(PeerId, Standing), VerifyError> {
         let public_key = match &self.body {
             RawBody::Ack(ack) => &ack.public_key,
             RawBody::Identity(id) => &id.data.public_key,
             RawBody::Fault(vote) => &vote.public_key,
-            RawBody::Announcement(_) if set.is_empty() => {
-                let [a, b, c, d, e, f, g, h, ..] = self.signer;
-                return Ok((PeerId([a, b, c, d, e, f, g, h]), Standing::Unverified));
-            }
-            RawBody::Announcement(_) => {
-                let named_by = known.validators_naming(&self.signer, now)?;
-                let member = named_by.into_iter().find(|peer| set.by_peer(*peer).next().is_some());
-                return member.map(|peer| (peer, Standing::Member)).ok_or(VerifyError::UnknownTrainer);
-            }
+            RawBody::Announcement(_) => return Ok((trainer_owner(&self.signer), self.trainer_standing(set, known, now)?)),
         };
         let owner = PeerId::of_bytes(public_key);
         if set.is_empty() {
@@ -268,6 +269,12 @@ impl OpenedRecord {
             _ => Ok((owner, Standing::Member)),
         }
     }
+}
+
+/// A trainer counts for itself: counted for a validator, any other validator that names it too could use its share up.
+fn trainer_owner(trainer: &[u8; 32]) -> PeerId {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(&[trainer]);
+    PeerId([a, b, c, d, e, f, g, h])
 }
 
 /// The voter's signature always; the accused's when its key is known.
@@ -347,7 +354,7 @@ impl VerifiedRecord {
         self.standing
     }
 
-    /// The validator it counts for: the writer, or the one that names the trainer. A mere label while unverified.
+    /// Whom it counts for: the writer's `peerID`, or the first 8 bytes of `H(trainer)`. A mere label while unverified.
     pub const fn owner(&self) -> PeerId {
         self.owner
     }

@@ -168,7 +168,7 @@ fn an_announcement_needs_its_own_trainer_and_a_validator_who_names_it() {
     let (key, value) = announcement(1);
     let member = PeerId::of_bytes(&bls(2).public_key().to_bytes());
     let record = accept(&key, &value, &set, &Namer(member)).unwrap();
-    assert_eq!((record.standing(), record.owner()), (Standing::Member, member));
+    assert_eq!((record.standing(), record.owner()), (Standing::Member, trainer_owner(&ed25519(1))));
 
     let error = accept(&key, &value, &set, &Nothing).unwrap_err();
     assert_eq!(error, VerifyError::UnknownTrainer);
