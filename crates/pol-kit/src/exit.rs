@@ -168,7 +168,7 @@ fn is_usage(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// What clap says, without the usage that it repeats below.
-fn clap_line(error: &clap::Error) -> String {
+pub(crate) fn clap_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let said = text.split("\n\nUsage:").next().and_then(|text| text.split("\n\nFor more information").next());
     let said = said.unwrap_or_default();

@@ -123,7 +123,10 @@ fn explain(error: clap::Error, command: &Command, found: &Found) -> ConfigError 
         _ => None,
     };
     let shown = text(ContextKind::InvalidArg).unwrap_or_default();
-    let Some((arg, name)) = with_variable(command).into_iter().find(|(arg, _)| arg.to_string() == shown) else {
+    // An argument has its full name only in a built command.
+    let mut built = command.clone();
+    built.build();
+    let Some((arg, name)) = with_variable(&built).into_iter().find(|(arg, _)| arg.to_string() == shown) else {
         return error.into();
     };
     let value = text(ContextKind::InvalidValue).unwrap_or_default();

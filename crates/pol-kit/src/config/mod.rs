@@ -82,7 +82,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Everything else that clap says, help and version included.
-    #[error(transparent)]
+    #[error("{}", crate::exit::clap_line(.0))]
     Clap(#[from] clap::Error),
 }
 

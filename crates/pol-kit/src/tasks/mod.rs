@@ -280,7 +280,7 @@ impl Drop for Entry {
 }
 
 fn span(path: &Arc<str>) -> tracing::Span {
-    tracing::error_span!(target: "polai::tasks", "task", path = %path)
+    tracing::error_span!(target: "polai::tasks", parent: None, "task", path = %path)
 }
 
 #[cfg(test)]

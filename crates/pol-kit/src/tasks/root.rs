@@ -160,7 +160,9 @@ impl Root {
             () = self.tasks.cancelled() => {}
             signal = next() => self.tasks.tree.stop(Reason::Signal(signal)),
         }
-        let again = async move { drop(next().await) };
+        let again = async move {
+            next().await;
+        };
         Ok(self.shut_down(deadline, again).await)
     }
 

@@ -135,7 +135,7 @@ async fn an_optional_task_is_restarted_five_times_then_switched_off_and_the_proc
     let counted = Arc::clone(&runs);
     let mut task = root.tasks().spawn_optional("sync", move || {
         let run = counted.fetch_add(1, Ordering::Relaxed);
-        async move { if run % 2 == 0 { failed() } else { panic!("run {run}") } }
+        async move { if run.is_multiple_of(2) { failed() } else { panic!("run {run}") } }
     });
     let began = Instant::now();
     assert!(task.switched_off().await);
