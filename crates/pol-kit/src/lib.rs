@@ -1,6 +1,19 @@
-//! x
+//! What every POL-AI process needs, small and boring: it starts, reads its settings, logs, is watched, authenticates its clients,
+//! owns its tasks and ends with one clear line.
+//!
+//! Purpose: the life of a process is written once, for `pol-dht`, `ml-sidecar`, the execution and the beacon side alike. Contract:
+//! a `main` goes through [`exit::main`], [`config::load`], [`telemetry::init`] and [`tasks::run`]; see `examples/daemon.rs`. Limits:
+//! every bound is in [`limits`]. Why this way: rules live in `pol-core` and know no time, file or socket; here is where those come
+//! from. What it does not protect against stands at the head of each module.
 
 pub mod breaker;
 pub mod clock;
+pub mod config;
+pub mod exit;
 pub mod fs;
+pub mod http;
+pub mod jwt;
 pub mod limits;
+pub mod metrics;
+pub mod tasks;
+pub mod telemetry;

@@ -34,6 +34,8 @@ pub const BREAKER_OPEN_EPOCHS: u64 = 2;
 
 /// Connections of one HTTP server.
 pub const HTTP_CONNECTIONS: usize = 64;
+/// Connections of one IP address to one HTTP server, loopback not counted.
+pub const HTTP_CONNECTIONS_PER_IP: usize = 8;
 /// Time in which the head of a request must be complete, the wait for it on an idle connection included.
 pub const HTTP_HEADER: Duration = Duration::from_secs(5);
 /// Time for one request, its body included, from the complete head to the head of the answer.
