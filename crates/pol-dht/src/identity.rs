@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         assert!(!dir.path().join("node.key.tmp").exists());
         let value = again.seal(GenesisId([1; 32]), 7, b"v").unwrap();
-        assert_eq!(envelope::open(&value, GenesisId([1; 32])).unwrap().signer, first.node_key());
+        assert_eq!(pol_core::record::Envelope::open(&value, GenesisId([1; 32])).unwrap().signer, first.node_key());
     }
 
     #[test]

@@ -18,11 +18,15 @@ pub mod envelope;
 #[cfg(test)]
 mod fixtures;
 mod identity;
+pub mod net;
+mod node;
 pub mod quota;
 #[cfg(test)]
 mod scratch;
+pub mod shared;
 pub mod store;
 pub mod validators;
 pub mod verify;
 
 pub use identity::{Identity, IdentityError, KEY_FILE};
+pub use node::{Node, NodeConfig, NodeError, PublishError};

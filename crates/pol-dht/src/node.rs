@@ -1,110 +1,244 @@
-//! What the parts of one node share.
+//! A node: the library's front door.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use ed25519_dalek::SigningKey;
+use pol_core::{
+    GenesisId, ModelHead, UpdateId,
+    domains::Domains,
+    params::DELTA_MAX_BYTES,
+    record::{Announcement, Envelope, RawIdRecord, RecordKey},
+    sha256,
 };
-
-use libp2p::PeerId;
-use pol_core::GenesisId;
-use pol_kit::clock::Clock;
-use tokio::sync::broadcast;
+use pol_kit::{clock::Clock, tasks::Tasks};
+use tokio::{sync::broadcast, time};
+use tracing::warn;
 
 use crate::{
-    net::limits::WATCH_QUEUE,
-    quota::{Offence, QuotaError, QuotaLimits, Quotas, Scores, Standing},
-    store::Store,
+    Identity, IdentityError,
+    envelope::SealError,
+    net::{self, AskError, FetchError, NetConfig, NetHandle, OwnError, PeerInfo, StartError},
+    shared::Shared,
+    store::{Put, Store, StoreError, StoreLimits, StoredAck},
     validators::ValidatorSet,
     verify::VerifiedRecord,
 };
 
-/// Store, validator set, quotas and live watchers of one node.
-#[derive(Debug)]
-pub struct Shared {
-    /// The records and deltas.
-    pub store: Store,
+/// Where a container names its model head.
+const HEAD_AT: usize = 40;
+/// Dead records removed in one go.
+const SWEEP_BATCH: usize = 1_024;
+/// Unverified records looked at again when the validator set changes.
+const RECHECK_MAX: usize = 16_384;
+
+/// What a node needs to start.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Folder of records, deltas and the node's key.
+    pub data_dir: PathBuf,
     /// The chain.
     pub genesis_id: GenesisId,
-    validators: RwLock<Arc<ValidatorSet>>,
-    quotas: Mutex<Quotas>,
-    scores: Mutex<Scores>,
-    clock: Arc<dyn Clock>,
-    news: broadcast::Sender<Arc<VerifiedRecord>>,
+    /// The chain's domains.
+    pub domains: Domains,
+    /// Where to listen, whom to call.
+    pub net: NetConfig,
 }
 
-/// A poisoned lock guards counters or a pointer that is replaced as a whole: the value is good whoever panicked.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Why a node does not start. The operator's to mend; each message says how.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node's key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Addresses and sockets.
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
-impl Shared {
-    /// Puts the parts together.
-    pub fn new(store: Store, genesis_id: GenesisId, validators: ValidatorSet, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            store,
-            genesis_id,
-            validators: RwLock::new(Arc::new(validators)),
-            quotas: Mutex::new(Quotas::new(QuotaLimits::default())),
-            scores: Mutex::new(Scores::default()),
-            clock,
-            news: broadcast::channel(WATCH_QUEUE).0,
+/// Why a publication is refused. `Length` and `Own` are the caller's fault unless the disk is full.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Not the size of any container.
+    #[error("container: found {found} bytes, expected 272 to {DELTA_MAX_BYTES}")]
+    Length {
+        /// Bytes found.
+        found: usize,
+    },
+    /// The record around it.
+    #[error(transparent)]
+    Own(#[from] OwnError),
+    /// The delta cannot be kept.
+    #[error(transparent)]
+    Keep(#[from] crate::store::DeltaError),
+    /// The node's key.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// A running node. Cheap to clone; its tasks end with the task tree they were started under.
+#[derive(Debug, Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+    net: NetHandle,
+    identity: Arc<Identity>,
+}
+
+/// Flushes what others can send again, and removes what is dead.
+async fn maintain(shared: Arc<Shared>) -> Result<(), tokio::task::JoinError> {
+    let mut ticks = time::interval(Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        let shared = Arc::clone(&shared);
+        tokio::task::spawn_blocking(move || {
+            let now = shared.now();
+            if let Err(error) = shared.store.flush(now).and_then(|()| shared.store.sweep(now, SWEEP_BATCH)) {
+                warn!(target: "polai::dht", %error, "record store");
+            }
+        })
+        .await?;
+    }
+}
+
+impl Node {
+    /// Opens the data directory, listens, and starts the node's tasks under `tasks`.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn start(config: &NodeConfig, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Self, NodeError> {
+        let store = Store::open(&config.data_dir, config.genesis_id, StoreLimits::default())?;
+        let identity = Arc::new(Identity::load_or_create(&config.data_dir)?);
+        let validators = ValidatorSet::empty(config.domains);
+        let shared = Arc::new(Shared::new(store, config.genesis_id, validators, clock));
+        let net = net::start(identity.keypair().clone(), &shared, &config.net, tasks)?;
+        let (worker, stop) = (Arc::clone(&shared), tasks.clone());
+        tasks.spawn_critical("maintain", async move {
+            tokio::select! {
+                ended = maintain(worker) => ended,
+                () = stop.cancelled() => Ok(()),
+            }
+        });
+        Ok(Self { shared, net, identity })
+    }
+
+    /// The network side.
+    pub const fn net(&self) -> &NetHandle {
+        &self.net
+    }
+
+    /// The node's key.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Records, deltas, validators.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Seals a value, stores it synced, then spreads it.
+    async fn put(&self, key: RecordKey, envelope: Vec<u8>) -> Result<Put, OwnError> {
+        let (put, record) = net::put_own(&self.shared, &key.to_bytes(), &envelope)?;
+        if put.is_news() {
+            self.net.spread(record).await;
         }
+        Ok(put)
     }
 
-    /// Unix seconds.
-    pub fn now(&self) -> u64 {
-        self.clock.unix_seconds()
-    }
-
-    /// The validator set as it is now.
-    pub fn validators(&self) -> Arc<ValidatorSet> {
-        Arc::clone(&self.validators.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replaces the validator set.
-    pub fn set_validators(&self, set: ValidatorSet) {
-        *self.validators.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
-    }
-
-    /// Charges a message of a peer.
+    /// Publishes a value that a validator of this node signed: an ACK, a fault vote or an identity.
     ///
     /// # Errors
-    /// [`QuotaError`].
-    pub fn admit_message(&self, peer: PeerId, address: Option<IpAddr>, cost: u32) -> Result<(), QuotaError> {
-        locked(&self.quotas).admit_message(peer, address, cost, self.now())
+    /// [`PublishError`].
+    pub async fn put_value(&self, key: RecordKey, value: &[u8]) -> Result<Put, PublishError> {
+        let envelope = self.identity.seal(self.shared.genesis_id, self.shared.now(), value)?;
+        Ok(self.put(key, envelope).await?)
     }
 
-    /// Charges a verified record of another node.
+    /// Publishes an identity record.
     ///
     /// # Errors
-    /// [`QuotaError`].
-    pub fn admit_record(&self, record: &VerifiedRecord) -> Result<(), QuotaError> {
-        locked(&self.quotas).admit_record(record, self.now())
+    /// [`PublishError`].
+    pub async fn put_identity(&self, record: &RawIdRecord) -> Result<Put, PublishError> {
+        self.put_value(record.key(), &record.to_value()).await
     }
 
-    /// Counts an offence; says whether the peer is banned now.
-    pub fn penalize(&self, peer: PeerId, address: Option<IpAddr>, offence: Offence) -> bool {
-        let standing = locked(&self.scores).penalize(peer, address, offence, self.now());
-        matches!(standing, Standing::Banned { .. })
+    /// Keeps a container, announces it with the trainer's key, and offers its bytes.
+    ///
+    /// Only its length and head are looked at here: what is wrong inside is the gate's to find, which every member runs.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish_delta(&self, container: &[u8], trainer: &SigningKey, sequence: u64) -> Result<UpdateId, PublishError> {
+        let found = container.len();
+        let head = container.get(HEAD_AT..).and_then(|rest| rest.first_chunk::<32>());
+        let (Some(head), Ok(size @ 272..)) = (head, u32::try_from(found)) else { return Err(PublishError::Length { found }) };
+        if found > DELTA_MAX_BYTES {
+            return Err(PublishError::Length { found });
+        }
+        let update_id = UpdateId(sha256(&[container]));
+        let announcement = Announcement { update_id, model_head: ModelHead(*head), size, sequence };
+        self.shared.store.deltas().add(update_id, container)?;
+        self.shared.store.deltas().pin(update_id)?;
+        self.net.provide(update_id).await;
+        let key = RecordKey::ann(announcement.model_head, trainer.verifying_key().to_bytes());
+        let envelope = Envelope::seal(trainer, self.shared.genesis_id, self.shared.now(), &announcement.to_value());
+        self.put(key, envelope).await?;
+        Ok(update_id)
     }
 
-    /// Whether a peer is banned.
-    pub fn is_banned(&self, peer: &PeerId, address: Option<IpAddr>) -> bool {
-        matches!(locked(&self.scores).standing(peer, address, self.now()), Standing::Banned { .. })
+    /// The bytes of an update, from here or from others; their hash is right.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn fetch_delta(&self, id: UpdateId) -> Result<Vec<u8>, FetchError> {
+        net::fetch(&self.net, &self.shared, id, &[]).await
     }
 
-    /// Bans in force.
-    pub fn bans(&self) -> usize {
-        locked(&self.scores).bans(self.now())
+    /// ACKs of an update that are held here, members' first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn acks(&self, id: UpdateId, limit: usize) -> Result<Vec<StoredAck>, StoreError> {
+        self.shared.store.acks(id, limit, self.shared.now())
     }
 
-    /// Records that are new to this node, from now on. A watcher that falls behind is told how many it missed.
+    /// Records that are new to this node, from now on.
     pub fn watch(&self) -> broadcast::Receiver<Arc<VerifiedRecord>> {
-        self.news.subscribe()
+        self.shared.watch()
     }
 
-    /// Tells the watchers. Nobody watching is fine.
-    pub fn tell(&self, record: Arc<VerifiedRecord>) {
-        drop(self.news.send(record));
+    /// The peers connected now.
+    ///
+    /// # Errors
+    /// [`AskError::Ended`].
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, AskError> {
+        self.net.peers().await
+    }
+
+    /// Replaces the validator set and judges again what was unverified under the old one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_validators(&self, set: ValidatorSet) -> Result<(), StoreError> {
+        self.shared.set_validators(set);
+        let now = self.shared.now();
+        for record in self.shared.store.unverified(RECHECK_MAX)? {
+            let raw = crate::verify::RawRecord::new(&record.key.to_bytes(), &record.envelope);
+            let judged = raw
+                .and_then(|raw| raw.open(self.shared.genesis_id, now))
+                .and_then(|opened| opened.verify(&self.shared.validators(), &self.shared.store, now));
+            match judged {
+                Ok(record) => {
+                    self.shared.store.put(&record, crate::store::Commit::Lazy, now)?;
+                }
+                Err(crate::verify::VerifyError::Known) => {}
+                Err(_) => {
+                    self.shared.store.remove(&record.key, now)?;
+                }
+            }
+        }
+        Ok(())
     }
 }

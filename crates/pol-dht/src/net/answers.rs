@@ -7,10 +7,10 @@ use super::{
     limits::{CHUNK_BYTES, SYNC_KEYS_MAX, SYNC_RECORDS_MAX},
     sync,
 };
-use crate::{node::Shared, store::StoreError};
+use crate::{shared::Shared, store::StoreError};
 
 /// Units a request costs its sender's quota.
-pub fn cost(request: &Request) -> u32 {
+pub(crate) fn cost(request: &Request) -> u32 {
     match &request.ask {
         Some(Ask::Records(ask)) => u32::try_from(ask.keys.len().min(SYNC_RECORDS_MAX)).unwrap_or(u32::MAX).div_ceil(8).max(1),
         Some(Ask::Chunk(_) | Ask::Keys(_)) => 4,
@@ -50,7 +50,7 @@ fn records(shared: &Shared, keys: Vec<Vec<u8>>) -> Result<Option<Answer>, StoreE
 }
 
 /// The answer to a request; "not here" for whatever this node lacks or cannot read.
-pub fn answer(shared: &Shared, request: Request) -> Response {
+pub(crate) fn answer(shared: &Shared, request: Request) -> Response {
     let answer = match request.ask {
         Some(Ask::Chunk(ask)) => Ok(chunk(shared, &ask.update_id, ask.offset)),
         Some(Ask::Digests(_)) => shared.store.digest().map(|digest| Some(Answer::Digests(sync::digests(&digest)))),

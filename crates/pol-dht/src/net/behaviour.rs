@@ -21,21 +21,21 @@ use super::{
 
 /// Everything a node speaks. Names of protocols carry the chain, so peers of another genesis share none but the plumbing.
 #[derive(NetworkBehaviour)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// Counts connections; first, so that nothing else sees one too many.
     limits: connection_limits::Behaviour,
     /// Banned peers.
-    pub blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    pub(crate) blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
     /// Who is at the other end.
-    pub identify: identify::Behaviour,
+    pub(crate) identify: identify::Behaviour,
     /// Whether it still answers.
     ping: ping::Behaviour,
     /// Records and providers by key.
-    pub kad: kad::Behaviour<Shelf>,
+    pub(crate) kad: kad::Behaviour<Shelf>,
     /// What is new.
-    pub gossip: gossipsub::Behaviour,
+    pub(crate) gossip: gossipsub::Behaviour,
     /// Deltas and anti-entropy.
-    pub exchange: request_response::Behaviour<exchange::Codec>,
+    pub(crate) exchange: request_response::Behaviour<exchange::Codec>,
     /// Whether we can be reached, and telling others whether they can.
     autonat_client: autonat::v2::client::Behaviour,
     autonat_server: autonat::v2::server::Behaviour,
@@ -43,12 +43,12 @@ pub struct Behaviour {
     relay: relay::client::Behaviour,
     dcutr: dcutr::Behaviour,
     /// Neighbours in the local network, only when asked for.
-    pub mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 /// Why the behaviours cannot be set up. Ours, or the operating system's (mDNS sockets).
 #[derive(Debug, thiserror::Error)]
-pub enum BehaviourError {
+pub(crate) enum BehaviourError {
     /// Gossipsub's own check of its configuration.
     #[error("gossip configuration: {0}")]
     Gossip(String),
@@ -58,18 +58,18 @@ pub enum BehaviourError {
 }
 
 /// First 16 hex digits of the chain's name, as in all protocol names.
-pub fn short_name(genesis_id: GenesisId) -> String {
+pub(crate) fn short_name(genesis_id: GenesisId) -> String {
     genesis_id.to_string().chars().take(16).collect()
 }
 
 /// Name of the Kademlia protocol on this chain.
-pub fn kad_protocol(genesis_id: GenesisId) -> StreamProtocol {
+pub(crate) fn kad_protocol(genesis_id: GenesisId) -> StreamProtocol {
     let name = format!("/pol-ai/{}/kad/1", short_name(genesis_id));
     StreamProtocol::try_from_owned(name).unwrap_or(StreamProtocol::new("/pol-ai/kad/1"))
 }
 
 /// `identify`'s protocol version: what two nodes compare before anything else.
-pub fn protocol_version(genesis_id: GenesisId) -> String {
+pub(crate) fn protocol_version(genesis_id: GenesisId) -> String {
     format!("/pol-ai/{}/1", short_name(genesis_id))
 }
 
@@ -119,7 +119,7 @@ impl Behaviour {
     ///
     /// # Errors
     /// [`BehaviourError`].
-    pub fn new(
+    pub(crate) fn new(
         keypair: &Keypair,
         relay: relay::client::Behaviour,
         genesis_id: GenesisId,

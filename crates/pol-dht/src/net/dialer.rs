@@ -19,24 +19,24 @@ struct Target {
 
 /// Decides when to dial which bootstrap address. Pure but for the instants that come in.
 #[derive(Debug, Default)]
-pub struct Dialer {
+pub(crate) struct Dialer {
     targets: BTreeMap<Multiaddr, Target>,
 }
 
 /// An address without the peer id at its end, as a connection reports it.
-pub fn without_peer(address: &Multiaddr) -> Multiaddr {
+pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 
 impl Dialer {
     /// Wants all of these, now.
-    pub fn new(addresses: impl IntoIterator<Item = Multiaddr>, now: Instant) -> Self {
+    pub(crate) fn new(addresses: impl IntoIterator<Item = Multiaddr>, now: Instant) -> Self {
         let target = || Target { connected: None, next: now, pause: REDIAL_FIRST };
         Self { targets: addresses.into_iter().map(|address| (address, target())).collect() }
     }
 
     /// Addresses to dial now; each waits longer before its next turn.
-    pub fn due(&mut self, now: Instant) -> Vec<Multiaddr> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Multiaddr> {
         let due = self.targets.iter_mut().filter(|(_, target)| target.connected.is_none() && target.next <= now);
         due.map(|(address, target)| {
             target.next = now.checked_add(target.pause).unwrap_or(now);
@@ -47,7 +47,7 @@ impl Dialer {
     }
 
     /// A connection that we opened stands.
-    pub fn connected(&mut self, address: &Multiaddr, peer: PeerId) {
+    pub(crate) fn connected(&mut self, address: &Multiaddr, peer: PeerId) {
         let bare = without_peer(address);
         for (_, target) in self.targets.iter_mut().filter(|(wanted, _)| without_peer(wanted) == bare) {
             target.connected = Some(peer);
@@ -56,7 +56,7 @@ impl Dialer {
     }
 
     /// No connection to this peer is left.
-    pub fn disconnected(&mut self, peer: &PeerId, now: Instant) {
+    pub(crate) fn disconnected(&mut self, peer: &PeerId, now: Instant) {
         for target in self.targets.values_mut().filter(|target| target.connected == Some(*peer)) {
             target.connected = None;
             target.next = now.checked_add(target.pause).unwrap_or(now);

@@ -31,8 +31,8 @@ use super::{
     intake::{Arrival, Judged, Verdict, offence},
 };
 use crate::{
-    node::Shared,
     quota::Offence,
+    shared::Shared,
     store::PeerEntry,
     verify::{Body, RawRecord, VerifiedRecord},
 };
@@ -49,10 +49,11 @@ struct Connected {
     identity: Option<identify::Info>,
 }
 
-type Waiting<T> = BTreeMap<kad::QueryId, (Vec<T>, oneshot::Sender<Vec<T>>)>;
+#[expect(clippy::disallowed_types, reason = "libp2p's query ids have no order, and these maps are never iterated")]
+type Waiting<T> = std::collections::HashMap<kad::QueryId, (Vec<T>, oneshot::Sender<Vec<T>>)>;
 
 /// The swarm and what waits for it.
-pub struct EventLoop {
+pub(crate) struct EventLoop {
     swarm: Swarm<Behaviour>,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
@@ -75,15 +76,15 @@ impl std::fmt::Debug for EventLoop {
 
 /// The queues an event loop works with.
 #[derive(Debug)]
-pub struct Queues {
+pub(crate) struct Queues {
     /// Commands to it.
-    pub commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Command>,
     /// Records of others, to be judged.
-    pub intake: mpsc::Sender<Arrival>,
+    pub(crate) intake: mpsc::Sender<Arrival>,
     /// Their verdicts.
-    pub judged: mpsc::Receiver<Judged>,
+    pub(crate) judged: mpsc::Receiver<Judged>,
     /// Peers to pull records from.
-    pub fresh: mpsc::Sender<PeerId>,
+    pub(crate) fresh: mpsc::Sender<PeerId>,
 }
 
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
@@ -105,7 +106,7 @@ const fn topic_of(body: &Body) -> Option<Topic> {
 
 impl EventLoop {
     /// Takes over a swarm that listens already.
-    pub fn new(swarm: Swarm<Behaviour>, shared: Arc<Shared>, queues: Queues, bootstrap: Vec<Multiaddr>) -> Self {
+    pub(crate) fn new(swarm: Swarm<Behaviour>, shared: Arc<Shared>, queues: Queues, bootstrap: Vec<Multiaddr>) -> Self {
         Self {
             swarm,
             shared,
@@ -116,14 +117,14 @@ impl EventLoop {
             dialer: Dialer::new(bootstrap, Instant::now()),
             peers: BTreeMap::new(),
             asks: BTreeMap::new(),
-            providers: BTreeMap::new(),
-            lookups: BTreeMap::new(),
+            providers: Waiting::new(),
+            lookups: Waiting::new(),
             dropped: 0,
         }
     }
 
     /// Runs until the command queue closes. A critical task.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut ticks = time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -211,11 +212,16 @@ impl EventLoop {
         self.peers.get(peer)?.connections.values().find_map(ip_of)
     }
 
+    fn disconnect(&mut self, peer: PeerId) {
+        // Already gone is as good.
+        let _ = self.swarm.disconnect_peer_id(peer);
+    }
+
     fn penalize(&mut self, peer: PeerId, offence: Offence) {
         let address = self.address_of(&peer);
         if self.shared.penalize(peer, address, offence) {
             info!(target: "polai::dht", %peer, ?offence, "peer banned");
-            drop(self.swarm.disconnect_peer_id(peer));
+            self.disconnect(peer);
         }
     }
 
@@ -251,7 +257,7 @@ impl EventLoop {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let address = endpoint.get_remote_address().clone();
                 if self.shared.is_banned(&peer_id, ip_of(&address)) {
-                    drop(self.swarm.disconnect_peer_id(peer_id));
+                    self.disconnect(peer_id);
                     return;
                 }
                 if endpoint.is_dialer() {
@@ -314,7 +320,7 @@ impl EventLoop {
         let ours = protocol_version(self.shared.genesis_id);
         if info.protocol_version != ours {
             debug!(target: "polai::dht", %peer, found = %info.protocol_version, expected = %ours, "peer of another chain");
-            drop(self.swarm.disconnect_peer_id(peer));
+            self.disconnect(peer);
             return;
         }
         let addresses: Vec<Multiaddr> = info.listen_addrs.iter().take(ADDRESSES_PER_PEER).cloned().collect();
@@ -340,10 +346,7 @@ impl EventLoop {
                 }
             }
             kad::Event::InboundRequest { request: kad::InboundRequest::AddProvider { record: Some(record) } } => {
-                let known = matches!(
-                    RecordKey::parse(record.key.as_ref()),
-                    Ok(RecordKey::Update(_) | RecordKey::Snapshot(_))
-                );
+                let known = matches!(RecordKey::parse(record.key.as_ref()), Ok(RecordKey::Update(_) | RecordKey::Snapshot(_)));
                 if known {
                     use kad::store::RecordStore as _;
                     drop(self.swarm.behaviour_mut().kad.store_mut().add_provider(record));

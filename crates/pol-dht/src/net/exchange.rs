@@ -8,21 +8,20 @@ use std::io;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::{StreamProtocol, request_response};
 use pol_core::GenesisId;
-use prost::Message as _;
 
 use super::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// What one node asks another.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Request {
+pub(crate) struct Request {
     /// The question.
     #[prost(oneof = "Ask", tags = "1, 2, 3, 4")]
-    pub ask: Option<Ask>,
+    pub(crate) ask: Option<Ask>,
 }
 
 /// The questions.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// Bytes of a delta.
     #[prost(message, tag = "1")]
     Chunk(AskChunk),
@@ -39,49 +38,49 @@ pub enum Ask {
 
 /// No fields.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Empty {}
+pub(crate) struct Empty {}
 
 /// Bytes `offset..offset + CHUNK_BYTES` of a delta.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct AskChunk {
+pub(crate) struct AskChunk {
     /// Update id, 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
-    pub update_id: Vec<u8>,
+    pub(crate) update_id: Vec<u8>,
     /// First byte wanted.
     #[prost(uint32, tag = "2")]
-    pub offset: u32,
+    pub(crate) offset: u32,
 }
 
 /// Keys of one bucket after a given one.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct AskKeys {
+pub(crate) struct AskKeys {
     /// 0..=255.
     #[prost(uint32, tag = "1")]
-    pub bucket: u32,
+    pub(crate) bucket: u32,
     /// Last key already known; empty from the beginning.
     #[prost(bytes = "vec", tag = "2")]
-    pub after: Vec<u8>,
+    pub(crate) after: Vec<u8>,
 }
 
 /// Records by key.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct AskRecords {
+pub(crate) struct AskRecords {
     /// At most `SYNC_RECORDS_MAX`; the rest is ignored.
     #[prost(bytes = "vec", repeated, tag = "1")]
-    pub keys: Vec<Vec<u8>>,
+    pub(crate) keys: Vec<Vec<u8>>,
 }
 
 /// The answer to a [`Request`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Response {
+pub(crate) struct Response {
     /// Absent: "not here" or "not understood".
     #[prost(oneof = "Answer", tags = "1, 2, 3, 4")]
-    pub answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
 }
 
 /// The answers.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// To [`Ask::Chunk`].
     #[prost(message, tag = "1")]
     Chunk(Chunk),
@@ -98,73 +97,73 @@ pub enum Answer {
 
 /// Part of a delta.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// Bytes of the whole delta.
     #[prost(uint32, tag = "1")]
-    pub size: u32,
+    pub(crate) size: u32,
     /// The part asked for.
     #[prost(bytes = "vec", tag = "2")]
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// One 8-byte digest for each of 256 buckets, in order.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Digests {
+pub(crate) struct Digests {
     /// 256 of them.
     #[prost(fixed64, repeated, tag = "1")]
-    pub buckets: Vec<u64>,
+    pub(crate) buckets: Vec<u64>,
 }
 
 /// A page of keys with a short hash of their envelopes.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Keys {
+pub(crate) struct Keys {
     /// In ascending order of keys.
     #[prost(message, repeated, tag = "1")]
-    pub entries: Vec<KeyEntry>,
+    pub(crate) entries: Vec<KeyEntry>,
     /// Whether more follow the last one.
     #[prost(bool, tag = "2")]
-    pub more: bool,
+    pub(crate) more: bool,
 }
 
 /// A key and what lies under it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct KeyEntry {
+pub(crate) struct KeyEntry {
     /// The DHT key.
     #[prost(bytes = "vec", tag = "1")]
-    pub key: Vec<u8>,
+    pub(crate) key: Vec<u8>,
     /// First 8 bytes of the SHA-256 of its envelope, little-endian.
     #[prost(fixed64, tag = "2")]
-    pub short_hash: u64,
+    pub(crate) short_hash: u64,
 }
 
 /// Records as they travel by gossip and sync.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Records {
+pub(crate) struct Records {
     /// The records that are here, in the order asked for.
     #[prost(message, repeated, tag = "1")]
-    pub records: Vec<WireRecord>,
+    pub(crate) records: Vec<WireRecord>,
 }
 
 /// A key with its envelope, unverified.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct WireRecord {
+pub(crate) struct WireRecord {
     /// The DHT key.
     #[prost(bytes = "vec", tag = "1")]
-    pub key: Vec<u8>,
+    pub(crate) key: Vec<u8>,
     /// The signed envelope.
     #[prost(bytes = "vec", tag = "2")]
-    pub envelope: Vec<u8>,
+    pub(crate) envelope: Vec<u8>,
 }
 
 /// Name of the protocol on this chain: nodes of another genesis have nothing in common.
-pub fn protocol(genesis_id: GenesisId) -> StreamProtocol {
+pub(crate) fn protocol(genesis_id: GenesisId) -> StreamProtocol {
     let name = format!("/pol-ai/{}/exchange/1", &genesis_id.to_string()[..16]);
     StreamProtocol::try_from_owned(name).unwrap_or(StreamProtocol::new("/pol-ai/exchange/1"))
 }
 
 /// Reads and writes exchanges, never more than the limits.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Codec;
+pub(crate) struct Codec;
 
 async fn read<M: prost::Message + Default>(io: &mut (impl AsyncRead + Unpin + Send), most: u64) -> io::Result<M> {
     let mut bytes = Vec::new();

@@ -12,7 +12,7 @@ use super::{
     handle::NetHandle,
     limits::{CHUNK_BYTES, FETCH_SOURCES},
 };
-use crate::{node::Shared, quota::Offence, store::StoreError};
+use crate::{quota::Offence, shared::Shared, store::StoreError};
 
 /// Why a delta is not here. All but `Store` may heal: fetch again later.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use crate::verify::VerifiedRecord;
 
 /// A command to the event loop.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Gossip a record that is stored here, and put it to the nodes near its key.
     Spread(Arc<VerifiedRecord>),
     /// Tell the DHT that this node has the bytes of an update.
@@ -89,7 +89,7 @@ impl NetHandle {
     }
 
     /// Gossips a stored record and puts it to the nodes near its key.
-    pub async fn spread(&self, record: Arc<VerifiedRecord>) {
+    pub(crate) async fn spread(&self, record: Arc<VerifiedRecord>) {
         self.tell(Command::Spread(record)).await;
     }
 
@@ -128,7 +128,7 @@ impl NetHandle {
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn ask(&self, peer: PeerId, request: Request) -> Result<Response, AskError> {
+    pub(crate) async fn ask(&self, peer: PeerId, request: Request) -> Result<Response, AskError> {
         self.ask_loop(|reply| Command::Ask(peer, request, reply)).await?
     }
 

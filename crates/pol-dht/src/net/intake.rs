@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::{
-    node::Shared,
     quota::Offence,
+    shared::Shared,
     store::{Commit, Put},
     verify::{Blame, RawRecord, VerifiedRecord, VerifyError},
 };
@@ -18,33 +18,33 @@ const BATCH: usize = 64;
 
 /// A record of somebody, not yet looked at.
 #[derive(Debug)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// The bytes.
-    pub raw: RawRecord,
+    pub(crate) raw: RawRecord,
     /// Who sent it.
-    pub from: PeerId,
+    pub(crate) from: PeerId,
     /// From where.
-    pub address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
     /// When it came by gossip: which message waits for a verdict.
-    pub message: Option<MessageId>,
+    pub(crate) message: Option<MessageId>,
 }
 
 /// What became of an [`Arrival`].
 #[derive(Debug)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// Who sent it.
-    pub from: PeerId,
+    pub(crate) from: PeerId,
     /// From where.
-    pub address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
     /// The gossip message that waits.
-    pub message: Option<MessageId>,
+    pub(crate) message: Option<MessageId>,
     /// The verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// The verdict on a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// New here: pass it on.
     News,
     /// Known, stale, over a quota, or not ours to judge: drop it without blame.
@@ -85,7 +85,7 @@ fn judge(shared: &Shared, arrival: Arrival) -> (Verdict, Option<Arc<VerifiedReco
 ///
 /// # Errors
 /// When a judgement panicked: a bug, and the process ends with this task's name.
-pub async fn run(
+pub(crate) async fn run(
     shared: Arc<Shared>,
     mut arrivals: mpsc::Receiver<Arrival>,
     judged: mpsc::Sender<Judged>,
@@ -115,7 +115,7 @@ pub async fn run(
 }
 
 /// What a sender is blamed for, if anything.
-pub const fn offence(verdict: Verdict) -> Option<Offence> {
+pub(crate) const fn offence(verdict: Verdict) -> Option<Offence> {
     match verdict {
         Verdict::Refused => Some(Offence::BadRecord),
         Verdict::News | Verdict::Ignored => None,

@@ -12,18 +12,19 @@
 //! An eclipse: who surrounds a node decides what it hears. The DHT can delay an update, never a block.
 
 mod answers;
-pub mod behaviour;
+mod behaviour;
 mod dialer;
-pub mod event_loop;
-pub mod exchange;
-pub mod fetch;
-pub mod handle;
-pub mod intake;
+mod event_loop;
+mod exchange;
+mod fetch;
+mod handle;
+pub(crate) mod intake;
 pub mod limits;
 mod shelf;
 mod start;
-pub mod sync;
+mod sync;
 
 pub use fetch::{FetchError, fetch};
 pub use handle::{AskError, NetHandle, PeerInfo};
+pub use intake::{OwnError, put_own};
 pub use start::{NetConfig, StartError, start};

@@ -12,10 +12,10 @@ use libp2p::{
 use pol_core::record::RecordKey;
 
 use super::limits::{KAD_K, PROVIDER_KEYS_MAX};
-use crate::node::Shared;
+use crate::shared::Shared;
 
 /// What Kademlia may serve. It never writes a record here: that is the intake's to do, after verification.
-pub struct Shelf {
+pub(crate) struct Shelf {
     shared: Arc<Shared>,
     providers: MemoryStore,
 }
@@ -28,7 +28,7 @@ impl std::fmt::Debug for Shelf {
 
 impl Shelf {
     /// A shelf over a node's store.
-    pub fn new(local: PeerId, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(local: PeerId, shared: Arc<Shared>) -> Self {
         let config = MemoryStoreConfig {
             max_records: 0,
             max_provided_keys: PROVIDER_KEYS_MAX,

@@ -15,7 +15,7 @@ use super::{
     shelf::Shelf,
     sync,
 };
-use crate::node::Shared;
+use crate::shared::Shared;
 
 /// Peers that may wait for a first pull.
 const FRESH_QUEUE: usize = 256;
@@ -73,7 +73,7 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
         .map_err(|error| setup(&error))?
         .with_relay_client(noise::Config::new, yamux::Config::default)
         .map_err(|error| setup(&error))?
-        .with_behaviour(|key, relay| Behaviour::new(key, relay, genesis_id, shelf, mdns).map_err(io::Error::other))
+        .with_behaviour(|key, relay| Ok(Behaviour::new(key, relay, genesis_id, shelf, mdns)?))
         .map_err(|error| setup(&error))?
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3_600)))
         .build();
@@ -94,14 +94,31 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
     let net = NetHandle::new(commands, local);
     let queues = Queues { commands: command_queue, intake: intake.clone(), judged, fresh };
     let event_loop = EventLoop::new(swarm, Arc::clone(shared), queues, config.bootstrap.clone());
-    tasks.spawn_critical("swarm", async move {
-        event_loop.run().await;
-        Ok::<_, io::Error>(())
+    let stop = tasks.clone();
+    tasks.spawn_critical(
+        "swarm",
+        Box::pin(async move {
+            tokio::select! {
+                () = event_loop.run() => {}
+                () = stop.cancelled() => {}
+            }
+            Ok::<_, io::Error>(())
+        }),
+    );
+    let (judging, stop) = (intake::run(Arc::clone(shared), arrivals, verdicts), tasks.clone());
+    tasks.spawn_critical("intake", async move {
+        tokio::select! {
+            ended = judging => ended,
+            () = stop.cancelled() => Ok(()),
+        }
     });
-    tasks.spawn_critical("intake", intake::run(Arc::clone(shared), arrivals, verdicts));
     let puller = sync::run(net.clone(), Arc::clone(shared), intake, connected);
+    let stop = tasks.clone();
     tasks.spawn_critical("sync", async move {
-        puller.await;
+        tokio::select! {
+            () = puller => {}
+            () = stop.cancelled() => {}
+        }
         Ok::<_, io::Error>(())
     });
     Ok(net)

@@ -17,7 +17,7 @@ use super::{
     limits::{SYNC_INTERVAL, SYNC_KEYS_MAX, SYNC_RECORDS_MAX},
 };
 use crate::{
-    node::Shared,
+    shared::Shared,
     store::{BUCKETS, Digest, DigestBucket},
     verify::RawRecord,
 };
@@ -26,13 +26,13 @@ use crate::{
 const PAGES_MAX: usize = 16;
 
 /// A bucket's digest as it travels: the first 8 bytes of the sum, mixed with the count.
-pub fn short(bucket: &DigestBucket) -> u64 {
+pub(crate) fn short(bucket: &DigestBucket) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = bucket.sum;
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ bucket.count
 }
 
 /// All buckets as they travel.
-pub fn digests(digest: &Digest) -> Digests {
+pub(crate) fn digests(digest: &Digest) -> Digests {
     Digests { buckets: digest.0.iter().map(short).collect() }
 }
 
@@ -68,7 +68,12 @@ async fn lacking(net: &NetHandle, shared: &Shared, peer: PeerId, bucket: u8) -> 
 ///
 /// # Errors
 /// [`AskError`] when the peer goes away on the way: the next round goes on.
-pub async fn pull(net: &NetHandle, shared: &Shared, intake: &mpsc::Sender<Arrival>, peer: PeerId) -> Result<usize, AskError> {
+pub(crate) async fn pull(
+    net: &NetHandle,
+    shared: &Shared,
+    intake: &mpsc::Sender<Arrival>,
+    peer: PeerId,
+) -> Result<usize, AskError> {
     let Some(Answer::Digests(theirs)) = ask(net, peer, Ask::Digests(Empty {})).await? else { return Ok(0) };
     let Ok(ours) = shared.store.digest() else { return Ok(0) };
     let ours = digests(&ours).buckets;
@@ -97,7 +102,7 @@ pub async fn pull(net: &NetHandle, shared: &Shared, intake: &mpsc::Sender<Arriva
 }
 
 /// Pulls from every peer that connects, and from one after the other at an interval.
-pub async fn run(
+pub(crate) async fn run(
     net: NetHandle,
     shared: Arc<Shared>,
     intake: mpsc::Sender<Arrival>,

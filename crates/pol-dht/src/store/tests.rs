@@ -194,7 +194,7 @@ fn a_trainer_is_known_while_a_members_live_identity_names_it() {
         record.owner()
     };
     let named = |i| store.validators_naming(&ed25519(i), NOW).unwrap();
-    let owner = put(&[5], 1, &ValidatorSet::empty(crate::fixtures::ROOT));
+    let owner = put(&[5], 1, &ValidatorSet::empty(crate::fixtures::domains()));
     assert_eq!(named(5), [], "an unverified identity names nobody");
     put(&[5, 6], 2, &set);
     assert_eq!((named(5), named(6)), (vec![owner], vec![owner]));
@@ -234,7 +234,7 @@ fn a_held_ack_is_known_before_its_signature_is_looked_at() {
 
 #[test]
 fn unverified_records_are_promoted_when_the_validator_set_arrives() {
-    let (dir, empty) = (Scratch::new(), ValidatorSet::empty(crate::fixtures::ROOT));
+    let (dir, empty) = (Scratch::new(), ValidatorSet::empty(crate::fixtures::domains()));
     let store = open(&dir);
     let ack = ack(2, 7, 3);
     let unverified = accept(&ack.key(), &ack.to_value(), &empty, &store).unwrap();

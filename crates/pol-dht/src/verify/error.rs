@@ -3,10 +3,8 @@
 use pol_core::{
     ack::AckError,
     fault::FaultVoteError,
-    record::{AnnouncementError, IdError, KeyError},
+    record::{AnnouncementError, EnvelopeError, IdError, KeyError},
 };
-
-use crate::envelope::EnvelopeError;
 
 /// Whether the sender of a refused record is to be penalized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,18 +20,12 @@ use pol_core::{
     ack::{RawAck, VerifiedAck},
     fault::{FaultVoteError, RawFaultVote},
     identity::PeerId,
-    params::{ACK_TTL_SECONDS, ANN_TTL_SECONDS, FAULT_TTL_SECONDS, ID_TTL_SECONDS},
-    record::{Announcement, RawIdRecord, RecordKey, Topic, VerifiedIdRecord},
+    params::{ACK_TTL_SECONDS, ANN_TTL_SECONDS, ENVELOPE_BYTES_MAX, FAULT_TTL_SECONDS, ID_TTL_SECONDS, SEALED_AHEAD_SECONDS_MAX},
+    record::{Announcement, Envelope, EnvelopeError, RawIdRecord, RecordKey, Topic, VerifiedIdRecord},
     sha256,
 };
 
-use crate::{
-    envelope::{self, Envelope, EnvelopeError, MAX_ENVELOPE_BYTES},
-    validators::ValidatorSet,
-};
-
-/// How far ahead of this node's clock a seal may be, seconds.
-pub const CLOCK_SKEW_SECONDS: u64 = 60;
+use crate::validators::ValidatorSet;
 /// A held value is only worth verifying again when its seal is this much newer, seconds.
 pub const RESEAL_SECONDS: u64 = 60;
 
@@ -93,7 +87,7 @@ pub struct RawRecord {
 }
 
 fn bounded(envelope: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-    if envelope.len() > MAX_ENVELOPE_BYTES {
+    if envelope.len() > ENVELOPE_BYTES_MAX {
         return Err(EnvelopeError::TooLong { found: envelope.len() });
     }
     Ok(envelope.to_vec())
@@ -124,7 +118,7 @@ impl RawRecord {
     /// # Errors
     /// `Envelope`, `Ack`, `Announcement`, `Identity`, `Fault` (layout and key), `Future`, `Expired`.
     pub fn open(self, genesis_id: GenesisId, now: u64) -> Result<OpenedRecord, VerifyError> {
-        let Envelope { signer, sealed_at, value } = envelope::open(&self.envelope, genesis_id)?;
+        let Envelope { signer, sealed_at, value } = Envelope::open(&self.envelope, genesis_id)?;
         let body = match self.claim {
             Claim::Key(key @ RecordKey::Ack { .. }) => RawBody::Ack(RawAck::decode_at(&key, &value)?),
             Claim::Key(key @ RecordKey::Id { .. }) => RawBody::Identity(RawIdRecord::decode_at(&key, &value)?),
@@ -155,8 +149,8 @@ pub fn entry_hash(key: &RecordKey, value: &[u8]) -> [u8; 32] {
 /// The moment a record dies at this receiver, which counts from its seal but never from its future.
 fn expiry(key: &RecordKey, sealed_at: u64, now: u64) -> Result<u64, VerifyError> {
     let ahead = sealed_at.saturating_sub(now);
-    if ahead > CLOCK_SKEW_SECONDS {
-        return Err(VerifyError::Future { ahead, allowed: CLOCK_SKEW_SECONDS });
+    if ahead > SEALED_AHEAD_SECONDS_MAX {
+        return Err(VerifyError::Future { ahead, allowed: SEALED_AHEAD_SECONDS_MAX });
     }
     let life = life_seconds(key);
     let expires_at = sealed_at.min(now).saturating_add(life);
@@ -334,7 +328,7 @@ impl VerifiedRecord {
         &self.envelope
     }
 
-    /// Its seal, unix seconds; up to [`CLOCK_SKEW_SECONDS`] ahead of this node's clock.
+    /// Its seal, unix seconds; up to [`SEALED_AHEAD_SECONDS_MAX`] ahead of this node's clock.
     pub const fn sealed_at(&self) -> u64 {
         self.sealed_at
     }

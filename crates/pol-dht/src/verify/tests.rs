@@ -97,12 +97,12 @@ fn forged_foreign_upper_case_oversize_and_replayed_records_are_each_refused_by_n
     assert_eq!(error, VerifyError::Ack(AckError::Bls(BlsError::Mismatch)));
     blamed(&error, Blame::Peer);
 
-    let foreign = envelope::seal(&node(1), GenesisId([9; 32]), NOW, &value).unwrap();
+    let foreign = crate::envelope::seal(&node(1), GenesisId([9; 32]), NOW, &value).unwrap();
     let error = RawRecord::new(&key.to_bytes(), &foreign).unwrap().open(CHAIN, NOW).unwrap_err();
     assert_eq!(error, VerifyError::Envelope(EnvelopeError::Signature));
     blamed(&error, Blame::Peer);
 
-    let envelope = envelope::seal(&node(1), CHAIN, NOW, &value).unwrap();
+    let envelope = crate::envelope::seal(&node(1), CHAIN, NOW, &value).unwrap();
     let upper = key.to_string().to_uppercase().replacen("ACK", "ack", 1);
     let error = RawRecord::new(upper.as_bytes(), &envelope).unwrap_err();
     assert!(matches!(error, VerifyError::Key(KeyError::Hex(_))));
@@ -110,8 +110,8 @@ fn forged_foreign_upper_case_oversize_and_replayed_records_are_each_refused_by_n
 
     let error = RawRecord::new(&[b'a'; 10_240], &envelope).unwrap_err();
     assert_eq!(error, VerifyError::Key(KeyError::TooLong { found: 10_240 }));
-    let error = RawRecord::new(&key.to_bytes(), &[0; MAX_ENVELOPE_BYTES + 1]).unwrap_err();
-    assert_eq!(error, VerifyError::Envelope(EnvelopeError::TooLong { found: MAX_ENVELOPE_BYTES + 1 }));
+    let error = RawRecord::new(&key.to_bytes(), &[0; ENVELOPE_BYTES_MAX + 1]).unwrap_err();
+    assert_eq!(error, VerifyError::Envelope(EnvelopeError::TooLong { found: ENVELOPE_BYTES_MAX + 1 }));
     blamed(&error, Blame::Peer);
 
     let error = accept_at((&key, &value), 1, NOW, &set, &Nothing, NOW + 3_600).unwrap_err();
@@ -242,7 +242,7 @@ fn a_gossiped_envelope_finds_its_key_by_topic_and_value() {
         (Topic::Fault, vote.key(), vote.to_value().to_vec()),
         (Topic::Ann, ann_key, ann.to_vec()),
     ] {
-        let envelope = envelope::seal(&node(1), CHAIN, NOW, &value).unwrap();
+        let envelope = crate::envelope::seal(&node(1), CHAIN, NOW, &value).unwrap();
         let by_topic = RawRecord::gossiped(topic, &envelope).unwrap().open(CHAIN, NOW).unwrap();
         assert_eq!(*by_topic.key(), key);
         for other in Topic::ALL.into_iter().filter(|t| *t != topic) {
