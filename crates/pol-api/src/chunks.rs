@@ -241,3 +241,23 @@ where
     }
     Ok(assembler.finish()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_with_what_arrived_and_never_beyond_what_was_announced() {
+        let mut assembler = Assembler::new(150_000);
+        assembler.push(&Part::Header(TransferHeader { size: 150_000 })).unwrap();
+        assert_eq!(assembler.bytes.capacity(), 0);
+        let mut offset = 0;
+        for length in [1_usize, 999, 30_000, 65_536, 50_000, 3_464] {
+            assembler.push(&Part::Chunk(Chunk { offset, data: vec![1; length].into() })).unwrap();
+            offset = u64::try_from(assembler.bytes.len()).unwrap();
+            let (received, held) = (assembler.bytes.len(), assembler.bytes.capacity());
+            assert!(held <= received.saturating_mul(2) && held <= 150_000, "{held} bytes for {received}");
+        }
+        assert!(assembler.is_complete());
+    }
+}

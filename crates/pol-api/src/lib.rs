@@ -23,7 +23,7 @@ pub use tonic;
 /// Shared messages.
 pub mod common {
     /// `polai.common.v1`, generated from `proto/polai/common/v1`.
-    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::missing_const_for_fn, clippy::use_self, rustdoc::all)]
+    #[allow(missing_docs, clippy::missing_const_for_fn)]
     pub mod v1 {
         tonic::include_proto!("polai.common.v1");
     }
@@ -32,16 +32,7 @@ pub mod common {
 /// The DHT daemon's service.
 pub mod dht {
     /// `polai.dht.v1`, generated from `proto/polai/dht/v1`.
-    #[allow(
-        missing_docs,
-        unreachable_pub,
-        rust_2018_idioms,
-        clippy::all,
-        clippy::missing_const_for_fn,
-        clippy::use_self,
-        clippy::as_conversions,
-        rustdoc::all
-    )]
+    #[allow(missing_docs, clippy::as_conversions, clippy::missing_const_for_fn)]
     pub mod v1 {
         tonic::include_proto!("polai.dht.v1");
     }

@@ -6,7 +6,7 @@
 //!
 //! # What it does not protect against
 //! One connection may hold [`CONNECTION_WINDOW_BYTES`] of unread bytes and decode [`STREAMS_PER_CONNECTION`] messages at once; a decoded
-//! message can take about 20 times its bytes (empty entries of a list), for as long as it takes to refuse it.
+//! request can take 25 times its bytes (empty entries of a list), for as long as it takes to refuse it.
 
 use core::time::Duration;
 

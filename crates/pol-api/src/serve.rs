@@ -65,9 +65,9 @@ pub fn endpoint(uri: impl Into<prost::bytes::Bytes>) -> Result<Endpoint, Error> 
         .tcp_nodelay(true))
 }
 
-/// A client of the DHT service with bounded messages. Clones share the connection and its [`limits::STREAMS_PER_CONNECTION`].
+/// A client of the DHT service with bounded answers (what it sends the server bounds, with a clear refusal). Clones share the connection and its [`limits::STREAMS_PER_CONNECTION`].
 pub fn dht_client(channel: Channel) -> DhtClient<Channel> {
-    DhtClient::new(channel).max_decoding_message_size(limits::MESSAGE_BYTES).max_encoding_message_size(limits::MESSAGE_BYTES)
+    DhtClient::new(channel).max_decoding_message_size(limits::MESSAGE_BYTES)
 }
 
 /// A complete upload.

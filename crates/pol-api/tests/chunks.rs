@@ -1,5 +1,12 @@
 //! A transfer arrives exactly as announced, or not at all.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 use pol_api::{
     chunks::{self, Assembled, Assembler, ChunkError, Part},

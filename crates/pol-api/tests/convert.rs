@@ -1,5 +1,12 @@
 //! What a message means survives the wire; a field of any other length is refused.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 use pol_api::{
     common::v1::{BuildInfo, PageRequest, TransferHeader},
@@ -39,7 +46,7 @@ fn identity(trainers: Vec<[u8; 32]>) -> RawIdRecord {
     data.sign(&key(), Hash32([2; 32])).unwrap().raw().clone()
 }
 
-fn candidate() -> Candidate {
+const fn candidate() -> Candidate {
     let announcement =
         Announcement { update_id: UpdateId([1; 32]), model_head: ModelHead([2; 32]), size: 150_000, sequence: u64::MAX };
     Candidate {
@@ -58,7 +65,7 @@ fn carried<M: Message + Default>(message: &M) -> M {
 }
 
 /// 0, one less, one more, far more.
-fn wrong_lengths(right: usize) -> [usize; 4] {
+const fn wrong_lengths(right: usize) -> [usize; 4] {
     [0, right - 1, right + 1, 200_000]
 }
 

@@ -1,5 +1,12 @@
 //! Bytes that are no message, or a message that nobody honest sends: an error, never a panic.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 use pol_api::{
     chunks::{Assembler, Part},

@@ -1,5 +1,5 @@
 //! The schema keeps its promises: numbers never change their meaning, every field is explained, every enum has a zero that means nothing.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{collections::BTreeSet, fmt::Write as _};
 

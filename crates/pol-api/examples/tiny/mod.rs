@@ -43,7 +43,8 @@ pub struct Held {
 #[derive(Debug, Clone)]
 pub struct Tiny {
     held: Arc<Mutex<Held>>,
-    acks: broadcast::Sender<StoredAck>,
+    /// What watchers of ACKs see live.
+    pub acks: broadcast::Sender<StoredAck>,
 }
 
 type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
