@@ -17,7 +17,7 @@ use pol_core::{UpdateId, sha256};
 use proptest::prelude::*;
 use prost::bytes::Bytes;
 
-fn header(size: u64) -> Part {
+const fn header(size: u64) -> Part {
     Part::Header(TransferHeader { size })
 }
 
@@ -108,7 +108,7 @@ proptest! {
             parts.push(Part::Chunk(Chunk { offset: u64::try_from(at).unwrap(), data: bytes[at..end].to_vec().into() }));
             at = end;
         }
-        prop_assert_eq!(assemble(&parts).unwrap().into_bytes(), bytes.clone());
+        prop_assert_eq!(assemble(&parts).unwrap().into_bytes(), bytes);
         // Any two neighbours swapped, any one left out or doubled: refused.
         for i in 0..parts.len() {
             let mut without = parts.clone();
