@@ -246,7 +246,7 @@ impl EventLoop {
             self.penalize(from, Offence::Flood);
             return;
         }
-        if self.intake.try_send(Arrival { raw, from, address, message }).is_err() {
+        if self.intake.try_send(Arrival { raw, from, message }).is_err() {
             self.dropped = self.dropped.saturating_add(1);
         }
     }

@@ -1,6 +1,6 @@
 //! Where records of others become verified ones: one bounded queue, judged in batches off the event loop.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use libp2p::{PeerId, gossipsub::MessageId};
 use tokio::sync::mpsc;
@@ -23,8 +23,6 @@ pub(crate) struct Arrival {
     pub(crate) raw: RawRecord,
     /// Who sent it.
     pub(crate) from: PeerId,
-    /// From where.
-    pub(crate) address: Option<IpAddr>,
     /// When it came by gossip: which message waits for a verdict.
     pub(crate) message: Option<MessageId>,
 }
@@ -34,8 +32,6 @@ pub(crate) struct Arrival {
 pub(crate) struct Judged {
     /// Who sent it.
     pub(crate) from: PeerId,
-    /// From where.
-    pub(crate) address: Option<IpAddr>,
     /// The gossip message that waits.
     pub(crate) message: Option<MessageId>,
     /// The verdict.
@@ -95,9 +91,9 @@ pub(crate) async fn run(
         let (worker, taken) = (Arc::clone(&shared), std::mem::take(&mut batch));
         let verdicts = tokio::task::spawn_blocking(move || {
             let one = |arrival: Arrival| {
-                let (from, address, message) = (arrival.from, arrival.address, arrival.message.clone());
+                let (from, message) = (arrival.from, arrival.message.clone());
                 let (verdict, record) = judge(&worker, arrival);
-                (Judged { from, address, message, verdict }, record)
+                (Judged { from, message, verdict }, record)
             };
             taken.into_iter().map(one).collect::<Vec<_>>()
         })

@@ -26,7 +26,7 @@ use crate::{
 const PAGES_MAX: usize = 16;
 
 /// A bucket's digest as it travels: the first 8 bytes of the sum, mixed with the count.
-pub(crate) fn short(bucket: &DigestBucket) -> u64 {
+pub(crate) const fn short(bucket: &DigestBucket) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = bucket.sum;
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ bucket.count
 }
@@ -91,7 +91,7 @@ pub(crate) async fn pull(
             for record in found.records.into_iter().take(SYNC_RECORDS_MAX) {
                 let Ok(raw) = RawRecord::new(&record.key, &record.envelope) else { continue };
                 arrived = arrived.saturating_add(1);
-                let arrival = Arrival { raw, from: peer, address: None, message: None };
+                let arrival = Arrival { raw, from: peer, message: None };
                 if intake.send(arrival).await.is_err() {
                     return Err(AskError::Ended);
                 }
