@@ -46,12 +46,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Signer.
     let key = SecretKey::from_bytes(&[5; 32])?;
     let data = AckData { update_id, model_head, result_root: ResultRoot([4; 32]) };
-    let ack = VerifiedAck::sign(data, &key, tiny::ROOT);
+    let ack = VerifiedAck::sign(data, &key, &tiny::domains())?;
     let stored = Stored::try_from(gate.put_ack(PutAckRequest::from(ack.raw())).await?.get_ref())?;
     println!("ACK put: {:?}", stored.outcome);
 
     let seen = StoredAck::try_from(acks.message().await?.ok_or("no ACK")?)?;
-    seen.ack.verify(tiny::ROOT)?;
+    seen.ack.verify(&tiny::domains())?;
     println!("ACK by {} seen and verified", seen.ack.peer_id());
     Ok(())
 }

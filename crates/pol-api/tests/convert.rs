@@ -20,6 +20,7 @@ use pol_core::{
     GenesisId, Hash32, ModelHead, ResultRoot, UpdateId,
     ack::{ACK_VALUE_BYTES, AckData, AckError, RawAck, VerifiedAck},
     bls::SecretKey,
+    domains::Domains,
     fault::{FAULT_VALUE_BYTES, RawFaultVote, SignedHeader, VerifiedFaultVote},
     record::{Announcement, AnnouncementError, IdData, RawIdRecord},
     ssz::BeaconBlockHeader,
@@ -30,20 +31,27 @@ fn key() -> SecretKey {
     SecretKey::from_bytes(&[5; 32]).unwrap()
 }
 
+fn domains() -> Domains {
+    Domains::new(GenesisId([7; 32]), Hash32([9; 32]))
+}
+
 fn ack() -> RawAck {
     let data = AckData { update_id: UpdateId([1; 32]), model_head: ModelHead([2; 32]), result_root: ResultRoot([3; 32]) };
-    *VerifiedAck::sign(data, &key(), Hash32([9; 32])).raw()
+    *VerifiedAck::sign(data, &key(), &domains()).unwrap().raw()
 }
 
 fn vote() -> RawFaultVote {
     let root = Hash32([1; 32]);
     let header = BeaconBlockHeader { slot: 7, proposer_index: 3, parent_root: root, state_root: root, body_root: root };
-    *VerifiedFaultVote::sign(SignedHeader { header, signature: [4; 96] }, &key(), root).raw()
+    let mut signed = SignedHeader { header, signature: [4; 96] };
+    signed.signature = key().sign(signed.signing_root(&domains())).to_bytes();
+    let verified = signed.verify(|_| Some(key().public_key()), &domains()).unwrap();
+    *VerifiedFaultVote::sign(&verified, &key(), &domains()).raw()
 }
 
 fn identity(trainers: Vec<[u8; 32]>) -> RawIdRecord {
     let data = IdData { public_key: key().public_key().to_bytes(), node_key: [1; 32], trainers, sequence: 4 };
-    data.sign(&key(), Hash32([2; 32])).unwrap().raw().clone()
+    data.sign(&key(), &domains()).unwrap().raw().clone()
 }
 
 const fn candidate() -> Candidate {

@@ -41,7 +41,7 @@ async fn start() -> (tiny::Tiny, DhtClient<Channel>, JoinSet<()>) {
 
 fn ack(update: u8, member: u8) -> RawAck {
     let data = AckData { update_id: UpdateId([update; 32]), model_head: ModelHead([2; 32]), result_root: ResultRoot([3; 32]) };
-    *VerifiedAck::sign(data, &SecretKey::from_bytes(&[member; 32]).unwrap(), tiny::ROOT).raw()
+    *VerifiedAck::sign(data, &SecretKey::from_bytes(&[member; 32]).unwrap(), &tiny::domains()).unwrap().raw()
 }
 
 async fn put(client: &mut DhtClient<Channel>, ack: &RawAck) -> Outcome {

@@ -22,6 +22,7 @@ use pol_api::{
 use pol_core::{
     GenesisId, Hash32, UpdateId,
     ack::RawAck,
+    domains::Domains,
     fault::RawFaultVote,
     record::{Announcement, RawIdRecord},
 };
@@ -29,7 +30,10 @@ use tokio::{net::TcpListener, sync::broadcast, task::JoinSet};
 use tokio_stream::{Stream, StreamExt as _, wrappers::BroadcastStream};
 
 pub const CHAIN: GenesisId = GenesisId([7; 32]);
-pub const ROOT: Hash32 = Hash32([8; 32]);
+
+pub fn domains() -> Domains {
+    Domains::new(CHAIN, Hash32([8; 32]))
+}
 
 #[derive(Debug, Default)]
 pub struct Held {
@@ -139,7 +143,7 @@ impl Dht for Tiny {
 
     async fn put_ack(&self, request: Request<PutAckRequest>) -> Result<Response<PutAckResponse>, Status> {
         let ack = RawAck::try_from(request.get_ref())?;
-        ack.verify(ROOT).map_err(|e| Reason::BadSignature.refuse(e.to_string()))?;
+        ack.verify(&domains()).map_err(|e| Reason::BadSignature.refuse(e.to_string()))?;
         let stored = StoredAck { ack, verified: true, conflict: false, first_seen_unix_ms: 1, expires_unix_s: 3_601 };
         let mut held = self.held();
         let outcome = match held.acks.get(&(ack.data.update_id, ack.peer_id().0)) {

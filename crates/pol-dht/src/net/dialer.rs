@@ -75,7 +75,7 @@ mod tests {
         let mut dialer = Dialer::new([address.clone()], start);
         let (mut now, mut pauses) = (start, Vec::new());
         for _ in 0..10 {
-            assert_eq!(dialer.due(now), [address.clone()]);
+            assert_eq!(dialer.due(now), std::slice::from_ref(&address));
             let pause = (1..=120).find(|s| !dialer.due(now + Duration::from_secs(*s)).is_empty()).unwrap();
             now += Duration::from_secs(pause);
             pauses.push(pause);

@@ -332,8 +332,8 @@ impl EventLoop {
             debug!(target: "polai::dht", %peer, %error, "peer not remembered");
         }
         let Some(connected) = self.peers.get_mut(&peer) else { return };
-        if connected.identity.replace(info).is_none() {
-            drop(self.fresh.try_send(peer));
+        if connected.identity.replace(info).is_none() && self.fresh.try_send(peer).is_err() {
+            debug!(target: "polai::dht", %peer, "sync is busy; this peer's turn comes by the clock");
         }
     }
 
