@@ -16,7 +16,7 @@ mod root;
 pub use optional::{OptionalState, OptionalTask};
 pub use panics::Panic;
 pub use process::run;
-pub use root::{Cause, Failure, Reason, Root, Signal, Stopped};
+pub use root::{Cause, Failure, Reason, Root, Signal, Signals, Stopped};
 
 use crate::exit::Exit;
 use crate::limits::TASKS_MAX;

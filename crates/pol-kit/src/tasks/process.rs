@@ -1,8 +1,9 @@
 //! The life of a whole process.
 
-use super::{Root, Tasks};
+use super::{Root, Signals, Tasks};
 use crate::exit::Exit;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 use tokio::runtime::Builder;
 
@@ -19,13 +20,16 @@ where
 {
     let workers = Builder::new_multi_thread().enable_all().thread_name(name).build()?;
     let supervisor = Builder::new_current_thread().enable_all().build()?;
-    let stopped = {
-        let _context = workers.enter();
-        let root = Root::new(name);
+    let stopped = supervisor.block_on(async {
+        let signals = Signals::listen()?;
+        let root = {
+            let _context = workers.enter();
+            Root::new(name)
+        };
         let tasks = root.tasks().clone();
         root.tasks().spawn_critical("start", async move { start(tasks).await });
-        supervisor.block_on(root.run(deadline))
-    };
+        Ok::<_, io::Error>(root.run(signals, deadline).await)
+    });
     // What still blocks a thread ends with the process.
     workers.shutdown_background();
     stopped?.into_result()

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 use tokio::time::timeout;
 
 /// A signal that asks a process to stop.
@@ -18,6 +18,32 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM, as by a service manager.
     Terminate,
+}
+
+/// SIGINT and SIGTERM, taken from the operating system's hands: from here on they no longer kill the process.
+#[derive(Debug)]
+pub struct Signals {
+    interrupts: unix::Signal,
+    terminations: unix::Signal,
+}
+
+impl Signals {
+    /// Listens from now on, on the current runtime. Do it before the first task says that it is ready.
+    ///
+    /// # Errors
+    /// The operating system gave no signal handler.
+    pub fn listen() -> io::Result<Self> {
+        let (interrupts, terminations) = (unix::signal(SignalKind::interrupt())?, unix::signal(SignalKind::terminate())?);
+        Ok(Self { interrupts, terminations })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            Some(()) = self.interrupts.recv() => Signal::Interrupt,
+            Some(()) = self.terminations.recv() => Signal::Terminate,
+            else => std::future::pending().await,
+        }
+    }
 }
 
 /// Why a process stops.
@@ -141,29 +167,17 @@ impl Root {
         self.tasks.child(name)
     }
 
-    /// Waits for SIGINT, SIGTERM, a failed critical task or [`Tasks::stop`]; then shuts down in good order until the deadline. A
-    /// further signal aborts at once.
-    ///
-    /// # Errors
-    /// The operating system gave no signal handler.
-    pub async fn run(self, deadline: Duration) -> io::Result<Stopped> {
-        let mut interrupts = signal(SignalKind::interrupt())?;
-        let mut terminations = signal(SignalKind::terminate())?;
-        let mut next = async move || {
-            tokio::select! {
-                Some(()) = interrupts.recv() => Signal::Interrupt,
-                Some(()) = terminations.recv() => Signal::Terminate,
-                else => std::future::pending().await,
-            }
-        };
+    /// Waits for a signal, a failed critical task or [`Tasks::stop`]; then shuts down in good order until the deadline. A further
+    /// signal aborts at once.
+    pub async fn run(self, mut signals: Signals, deadline: Duration) -> Stopped {
         tokio::select! {
             () = self.tasks.cancelled() => {}
-            signal = next() => self.tasks.tree.stop(Reason::Signal(signal)),
+            signal = signals.next() => self.tasks.tree.stop(Reason::Signal(signal)),
         }
         let again = async move {
-            next().await;
+            signals.next().await;
         };
-        Ok(self.shut_down(deadline, again).await)
+        self.shut_down(deadline, again).await
     }
 
     /// Shuts down now, without signals; for tests and for processes that hold several trees.

@@ -22,7 +22,7 @@ async fn a_critical_task_that_fails_stops_the_process_with_its_path_and_its_exit
     let root = Root::new("dht");
     let swarm = root.child("net");
     swarm.spawn_critical("swarm", async { Err(Exit::usage("port taken")) });
-    let stopped = root.run(DEADLINE).await.unwrap();
+    let stopped = root.run(Signals::listen().unwrap(), DEADLINE).await;
     assert_eq!(stopped.reason, Reason::Failure { task: "dht/net/swarm".into() });
     let exit = stopped.into_result().unwrap_err();
     assert_eq!(exit.to_string(), "critical task dht/net/swarm failed: port taken");
@@ -39,7 +39,7 @@ async fn a_critical_task_that_panics_stops_the_process_with_its_path() {
         }
         Ok::<_, Infallible>(())
     });
-    let exit = root.run(DEADLINE).await.unwrap().into_result().unwrap_err();
+    let exit = root.run(Signals::listen().unwrap(), DEADLINE).await.into_result().unwrap_err();
     assert!(exit.to_string().starts_with("critical task dht/net/swarm/poll panicked"), "{exit}");
     assert!(exit.to_string().ends_with(": index 7 is gone"), "{exit}");
     assert_eq!(exit.code(), Code::Failure);
@@ -53,14 +53,25 @@ async fn a_destructor_that_panics_is_not_lost() {
             panic!("in drop");
         }
     }
-    let root = Root::new("x");
-    let bomb = Bomb;
-    root.tasks().spawn_critical("bomb", async move {
-        let _inside = &bomb;
+    /// It is dropped by whoever awaited it, after it was done.
+    impl Future for Bomb {
+        type Output = Result<(), Infallible>;
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+    let held = Bomb;
+    let holds = async move {
+        let _inside = &held;
         Ok::<_, Infallible>(())
-    });
-    let exit = root.run(DEADLINE).await.unwrap().into_result().unwrap_err();
-    assert!(exit.to_string().starts_with("critical task x/bomb panicked"), "{exit}");
+    };
+    for (root, bomb) in
+        [(Root::new("x"), futures::future::Either::Left(holds)), (Root::new("x"), futures::future::Either::Right(Bomb))]
+    {
+        root.tasks().spawn_critical("bomb", bomb);
+        let exit = root.run(Signals::listen().unwrap(), DEADLINE).await.into_result().unwrap_err();
+        assert!(exit.to_string().starts_with("critical task x/bomb panicked"), "{exit}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +84,7 @@ async fn a_critical_task_whose_work_is_done_stops_nobody() {
         tasks.stop("enough");
         Ok::<_, Infallible>(())
     });
-    let stopped = root.run(DEADLINE).await.unwrap();
+    let stopped = root.run(Signals::listen().unwrap(), DEADLINE).await;
     assert_eq!(stopped.reason, Reason::Requested { task: "x".into(), why: "enough" });
     stopped.into_result().unwrap();
 }
@@ -205,7 +216,7 @@ async fn a_blocking_task_sees_the_token_and_one_that_does_not_is_named() {
     assert_eq!(stopped.aborted, ["x/deaf".into()]);
     let root = Root::new("x");
     root.tasks().spawn_blocking_critical("worker", |_| if true { panic!("boom") } else { failed() });
-    let exit = root.run(DEADLINE).await.unwrap().into_result().unwrap_err();
+    let exit = root.run(Signals::listen().unwrap(), DEADLINE).await.into_result().unwrap_err();
     assert!(exit.to_string().starts_with("critical task x/worker panicked"), "{exit}");
 }
 
@@ -225,7 +236,7 @@ async fn nothing_is_spawned_after_the_stop_and_no_more_than_the_bound_before() {
         seen.fetch_add(1, Ordering::Relaxed);
         Ok::<_, Infallible>(())
     });
-    let exit = root.run(Duration::ZERO).await.unwrap().into_result().unwrap_err();
+    let exit = root.run(Signals::listen().unwrap(), Duration::ZERO).await.into_result().unwrap_err();
     assert_eq!(exit.to_string(), "critical task x/more was not spawned: too many tasks");
     assert_eq!(ran.load(Ordering::Relaxed), 0);
 }

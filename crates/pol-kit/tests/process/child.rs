@@ -7,6 +7,8 @@ use pol_kit::{config, fs, http, jwt};
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Names the scenario.
@@ -92,13 +94,19 @@ async fn start(tasks: Tasks, scenario: String) -> Result<(), Exit> {
             Ok::<_, Infallible>(())
         }),
         "blocked-workers" => {
-            tracing::info!("ready");
-            for _ in 0..64 {
-                tasks.spawn_critical("deaf", async {
+            let workers = tokio::runtime::Handle::current().metrics().num_workers();
+            let blocked = Arc::new(AtomicUsize::new(0));
+            for _ in 0..workers {
+                let blocked = Arc::clone(&blocked);
+                tasks.spawn_critical("deaf", async move {
+                    if blocked.fetch_add(1, Ordering::SeqCst) + 1 == workers {
+                        tracing::info!("ready");
+                    }
                     std::thread::sleep(HOUR);
                     Ok::<_, Infallible>(())
                 });
             }
+            return Ok(());
         }
         other => panic!("no scenario {other}"),
     }

@@ -1,6 +1,6 @@
 //! What a process of ours does, seen from outside. Each test starts this same binary again, as a process that runs one scenario of
 //! `child`, and looks at its exit code, its standard error and its time.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used)]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::arithmetic_side_effects)]
 
 mod child;
 
@@ -142,7 +142,8 @@ fn a_second_signal_ends_the_process_at_once() {
     let (code, log) = process.end();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}\n{log}", began.elapsed());
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("tasks aborted: node/deaf"), "{log}");
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("stopped by SIGTERM; tasks aborted: ") && last.contains("node/deaf"), "{log}");
 }
 
 #[test]
