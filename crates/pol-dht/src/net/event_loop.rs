@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use libp2p::{
     Multiaddr, PeerId, Swarm, gossipsub, identify, kad,
     multiaddr::Protocol,
-    ping, request_response,
+    ping,
     request_response::OutboundRequestId,
     swarm::{ConnectionId, SwarmEvent, dial_opts::DialOpts},
 };
@@ -25,7 +25,6 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    answers,
     behaviour::{Behaviour, BehaviourEvent, protocol_version},
     dialer::Dialer,
     exchange::Response,
