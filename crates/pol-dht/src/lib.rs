@@ -14,6 +14,7 @@
     clippy::unwrap_used
 )]
 
+pub mod args;
 pub mod envelope;
 #[cfg(test)]
 mod fixtures;
@@ -23,6 +24,7 @@ mod node;
 pub mod quota;
 #[cfg(test)]
 mod scratch;
+pub mod service;
 pub mod shared;
 pub mod store;
 pub mod validators;
