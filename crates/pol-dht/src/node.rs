@@ -28,6 +28,8 @@ use crate::{
 const HEAD_AT: usize = 40;
 /// Dead records removed in one go.
 const SWEEP_BATCH: usize = 1_024;
+/// Deltas read in one go when they are offered at start.
+const OFFER_PAGE: usize = 64;
 /// Unverified records looked at again when the validator set changes.
 const RECHECK_MAX: usize = 16_384;
 
@@ -102,6 +104,19 @@ async fn maintain(shared: Arc<Shared>) -> Result<(), tokio::task::JoinError> {
     }
 }
 
+/// Offers every delta that was kept over the restart: provider records live in memory only.
+async fn offer_kept(shared: Arc<Shared>, net: NetHandle) {
+    let mut after = None;
+    loop {
+        let page = shared.store.deltas().ids(after.as_ref(), OFFER_PAGE);
+        let Some(last) = page.last() else { return };
+        after = Some(*last);
+        for id in page {
+            net.provide(id).await;
+        }
+    }
+}
+
 impl Node {
     /// Opens the data directory, listens, and starts the node's tasks under `tasks`.
     ///
@@ -119,6 +134,14 @@ impl Node {
                 ended = maintain(worker) => ended,
                 () = stop.cancelled() => Ok(()),
             }
+        });
+        let (offers, stop) = (offer_kept(Arc::clone(&shared), net.clone()), tasks.clone());
+        tasks.spawn_critical("offer", async move {
+            tokio::select! {
+                () = offers => {}
+                () = stop.cancelled() => {}
+            }
+            Ok::<_, std::io::Error>(())
         });
         Ok(Self { shared, net, identity })
     }

@@ -21,6 +21,13 @@ async fn a_solo_node_keeps_what_it_is_given_from_the_first_second() {
     let again = Running::start(dir.path(), vec![]);
     assert_eq!(again.node.acks(update_id, 10).unwrap().len(), 1, "kept over a restart");
     assert_eq!(again.node.fetch_delta(update_id).await.unwrap(), container(1));
+    // And offered again: another node learns by the DHT who has it.
+    let other_dir = tempdir().unwrap();
+    let other = Running::start(other_dir.path(), vec![again.address().await]);
+    let local = again.node.net().local_peer_id();
+    let told = || async { other.node.net().providers(update_id).await.unwrap().contains(&local).then_some(()) };
+    eventually("provider after a restart", told).await;
+    other.stop().await;
     again.stop().await;
 }
 
