@@ -12,7 +12,7 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use crate::{
     bls::{BlsError, PublicKey, SecretKey},
-    sha256,
+    sha256, ssz,
     text::{self, HexError},
 };
 
@@ -104,11 +104,7 @@ impl fmt::Debug for Account {
 
 /// Withdrawal credentials of type 0x01 for an execution address.
 pub fn withdrawal_credentials(address: [u8; 20]) -> [u8; 32] {
-    let mut credentials = [0; 32];
-    for (to, from) in credentials.iter_mut().zip([1].into_iter().chain([0; 11]).chain(address)) {
-        *to = from;
-    }
-    credentials
+    ssz::filled([1].into_iter().chain([0; 11]).chain(address))
 }
 
 /// `H(BLS public key)[0..8]`: the short name of a validator in DHT keys.

@@ -28,13 +28,18 @@ pub(crate) fn uint64(value: u64) -> [u8; 32] {
     left_aligned(&value.to_le_bytes())
 }
 
+/// The first `N` of these bytes; zeros where they end early, which callers with fields of fixed sizes never meet.
+pub(crate) fn filled<const N: usize>(bytes: impl IntoIterator<Item = u8>) -> [u8; N] {
+    let mut array = [0; N];
+    for (to, from) in array.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    array
+}
+
 /// Root of a byte vector of at most 32 bytes; longer input is cut, which the fixed-size callers never do.
 pub(crate) fn left_aligned(bytes: &[u8]) -> [u8; 32] {
-    let mut root = [0; 32];
-    for (to, from) in root.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    root
+    filled(bytes.iter().copied())
 }
 
 /// Root of a `Bytes48`.
@@ -57,11 +62,7 @@ pub(crate) fn list4(items: &[[u8; 32]]) -> [u8; 32] {
 /// `compute_domain` of the consensus specification: `type || hash_tree_root(ForkData)[0..28]`.
 pub fn compute_domain(domain_type: [u8; 4], fork_version: [u8; 4], genesis_validators_root: Hash32) -> Hash32 {
     let fork_data_root = node(&left_aligned(&fork_version), genesis_validators_root.as_bytes());
-    let mut domain = [0; 32];
-    for (to, from) in domain.iter_mut().zip(domain_type.iter().chain(&fork_data_root)) {
-        *to = *from;
-    }
-    Hash32(domain)
+    Hash32(filled(domain_type.into_iter().chain(fork_data_root)))
 }
 
 /// `compute_signing_root`: root of `SigningData { object_root, domain }`.
@@ -104,7 +105,6 @@ impl BeaconBlockHeader {
 
     /// SSZ serialization: five fixed fields in order.
     pub fn to_bytes(&self) -> [u8; BEACON_BLOCK_HEADER_BYTES] {
-        let mut bytes = [0; BEACON_BLOCK_HEADER_BYTES];
         let fields = self
             .slot
             .to_le_bytes()
@@ -113,10 +113,7 @@ impl BeaconBlockHeader {
             .chain(self.parent_root.0)
             .chain(self.state_root.0)
             .chain(self.body_root.0);
-        for (to, from) in bytes.iter_mut().zip(fields) {
-            *to = from;
-        }
-        bytes
+        filled(fields)
     }
 
     /// Reads the SSZ serialization. Every 112 bytes are a header.
@@ -139,10 +136,7 @@ pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 impl Reader<'_> {
     /// The next `N` bytes; zeros where the input is shorter, which a caller with a checked length never meets.
     pub(crate) fn take<const N: usize>(&mut self) -> [u8; N] {
-        let mut field = [0; N];
-        for (to, from) in field.iter_mut().zip(self.0) {
-            *to = *from;
-        }
+        let field = filled(self.0.iter().copied());
         self.0 = self.0.get(N..).unwrap_or_default();
         field
     }

@@ -69,13 +69,7 @@ async fn start(tasks: Tasks, args: Args, (genesis_id, domains): (GenesisId, Doma
     tasks.register(&mut registry);
     let measured = service::watch::Measured::register(&mut registry);
     health.set("http", Condition::Ok);
-    let (watch, stop) = (service::watch::run(node.clone(), measured, health.clone(), args.solo), tasks.clone());
-    tasks.spawn_critical("watch", async move {
-        tokio::select! {
-            ended = watch => ended,
-            () = stop.cancelled() => Ok(()),
-        }
-    });
+    tasks.spawn_until_stopped("watch", service::watch::run(node.clone(), measured, health.clone(), args.solo));
     let router = metrics::router(registry, health).merge(service::http::router(node));
     let token = tasks.token();
     tasks.child("http").spawn_critical("server", http::serve(listener, router, http::Limits::default(), token));

@@ -1,6 +1,6 @@
 //! A node: the library's front door.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use ed25519_dalek::SigningKey;
 use pol_core::{
@@ -105,11 +105,11 @@ async fn maintain(shared: Arc<Shared>) -> Result<(), tokio::task::JoinError> {
 }
 
 /// Offers every delta that was kept over the restart: provider records live in memory only.
-async fn offer_kept(shared: Arc<Shared>, net: NetHandle) {
+async fn offer_kept(shared: Arc<Shared>, net: NetHandle) -> Result<(), Infallible> {
     let mut after = None;
     loop {
         let page = shared.store.deltas().ids(after.as_ref(), OFFER_PAGE);
-        let Some(last) = page.last() else { return };
+        let Some(last) = page.last() else { return Ok(()) };
         after = Some(*last);
         for id in page {
             net.provide(id).await;
@@ -128,21 +128,8 @@ impl Node {
         let validators = ValidatorSet::empty(config.domains);
         let shared = Arc::new(Shared::new(store, config.genesis_id, validators, clock));
         let net = net::start(identity.keypair().clone(), &shared, &config.net, tasks)?;
-        let (worker, stop) = (Arc::clone(&shared), tasks.clone());
-        tasks.spawn_critical("maintain", async move {
-            tokio::select! {
-                ended = maintain(worker) => ended,
-                () = stop.cancelled() => Ok(()),
-            }
-        });
-        let (offers, stop) = (offer_kept(Arc::clone(&shared), net.clone()), tasks.clone());
-        tasks.spawn_critical("offer", async move {
-            tokio::select! {
-                () = offers => {}
-                () = stop.cancelled() => {}
-            }
-            Ok::<_, std::io::Error>(())
-        });
+        tasks.spawn_until_stopped("maintain", maintain(Arc::clone(&shared)));
+        tasks.spawn_until_stopped("offer", offer_kept(Arc::clone(&shared), net.clone()));
         Ok(Self { shared, net, identity })
     }
 

@@ -135,7 +135,6 @@ impl RawAck {
 
     /// The value's bytes.
     pub fn to_value(&self) -> [u8; ACK_VALUE_BYTES] {
-        let mut value = [0; ACK_VALUE_BYTES];
         let fields = [ACK_VERSION]
             .into_iter()
             .chain(self.data.update_id.0)
@@ -143,10 +142,7 @@ impl RawAck {
             .chain(self.data.result_root.0)
             .chain(self.public_key)
             .chain(self.signature);
-        for (to, from) in value.iter_mut().zip(fields) {
-            *to = from;
-        }
-        value
+        ssz::filled(fields)
     }
 
     /// Decodes the key and verifies the signature.

@@ -28,11 +28,7 @@ pub const REASON_CERTIFICATE: u8 = 1;
 
 /// First 24 bytes of a fault proof's `header_2.parent_root`.
 pub fn fault_tag() -> [u8; 24] {
-    let mut tag = [0; 24];
-    for (to, from) in tag.iter_mut().zip(sha256(&[b"pol-ai/ai-fault/v1"])) {
-        *to = from;
-    }
-    tag
+    ssz::filled(sha256(&[b"pol-ai/ai-fault/v1"]))
 }
 
 /// Whole `parent_root` of both headers of malfeasance evidence.

@@ -10,7 +10,7 @@ use crate::{
     committee::{SeatBits, SeatError, fault_quorum},
     domains::Domains,
     params::Preset,
-    ssz::{BeaconBlockHeader, Reader},
+    ssz::{self, BeaconBlockHeader, Reader},
 };
 
 const VERSION: u8 = 1;
@@ -195,13 +195,9 @@ impl FaultProof {
     pub fn to_pair(&self) -> SlashingPair {
         let n = u32::try_from(self.voters.seats()).unwrap_or(u32::MAX);
         let tagged = fault_tag().into_iter().chain([VERSION, REASON_CERTIFICATE, 0, 0]).chain(n.to_le_bytes());
-        let mut parent_root = [0; 32];
-        for (to, from) in parent_root.iter_mut().zip(tagged) {
-            *to = from;
-        }
         let mut bits = Reader(self.voters.to_all_bytes());
         let header = BeaconBlockHeader {
-            parent_root: Hash32(parent_root),
+            parent_root: Hash32(ssz::filled(tagged)),
             state_root: Hash32(bits.take()),
             body_root: Hash32(bits.take()),
             ..self.accused.header

@@ -147,7 +147,6 @@ impl RawFaultVote {
 
     /// The value's bytes.
     pub fn to_value(&self) -> [u8; FAULT_VALUE_BYTES] {
-        let mut value = [0; FAULT_VALUE_BYTES];
         let fields = [VERSION]
             .into_iter()
             .chain(self.vote.block_root.0)
@@ -158,10 +157,7 @@ impl RawFaultVote {
             .chain(self.signature)
             .chain(self.accused.header.to_bytes())
             .chain(self.accused.signature);
-        for (to, from) in value.iter_mut().zip(fields) {
-            *to = from;
-        }
-        value
+        ssz::filled(fields)
     }
 
     /// Verifies the voter's signature and the accused's; `key_of` is the beacon state's registry, asked for the accused.

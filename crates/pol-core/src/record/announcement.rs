@@ -1,7 +1,11 @@
 //! `ann:` records: "these bytes exist, for this head".
 
 use super::RecordKey;
-use crate::{ModelHead, UpdateId, params::DELTA_MAX_BYTES, ssz::Reader};
+use crate::{
+    ModelHead, UpdateId,
+    params::DELTA_MAX_BYTES,
+    ssz::{self, Reader},
+};
 
 /// Bytes of an announcement.
 pub const ANNOUNCEMENT_BYTES: usize = 77;
@@ -92,17 +96,13 @@ impl Announcement {
 
     /// The value's bytes.
     pub fn to_value(&self) -> [u8; ANNOUNCEMENT_BYTES] {
-        let mut value = [0; ANNOUNCEMENT_BYTES];
         let fields = [VERSION]
             .into_iter()
             .chain(self.update_id.0)
             .chain(self.model_head.0)
             .chain(self.size.to_le_bytes())
             .chain(self.sequence.to_le_bytes());
-        for (to, from) in value.iter_mut().zip(fields) {
-            *to = from;
-        }
-        value
+        ssz::filled(fields)
     }
 }
 

@@ -4,6 +4,7 @@ mod queries;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -125,7 +126,10 @@ impl EventLoop {
     }
 
     /// Runs until the command queue closes. A critical task.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// # Errors
+    /// Never.
+    pub(crate) async fn run(mut self) -> Result<(), Infallible> {
         let mut ticks = time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -133,7 +137,7 @@ impl EventLoop {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(command),
-                    None => return,
+                    None => return Ok(()),
                 },
                 Some(judged) = self.judged.recv() => self.on_judged(judged),
                 _ = ticks.tick() => self.dial_due(),

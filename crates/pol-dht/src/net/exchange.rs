@@ -9,6 +9,7 @@ use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::{StreamProtocol, request_response};
 use pol_core::GenesisId;
 
+use super::behaviour::short_name;
 use super::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// What one node asks another.
@@ -157,7 +158,7 @@ pub(crate) struct WireRecord {
 
 /// Name of the protocol on this chain: nodes of another genesis have nothing in common.
 pub(crate) fn protocol(genesis_id: GenesisId) -> StreamProtocol {
-    let name = format!("/pol-ai/{}/exchange/1", &genesis_id.to_string()[..16]);
+    let name = format!("/pol-ai/{}/exchange/1", short_name(genesis_id));
     StreamProtocol::try_from_owned(name).unwrap_or(StreamProtocol::new("/pol-ai/exchange/1"))
 }
 

@@ -1,6 +1,6 @@
 //! Putting the swarm and its tasks together.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use libp2p::{Multiaddr, SwarmBuilder, identity::Keypair, multiaddr::Protocol, noise, yamux};
 use pol_kit::tasks::Tasks;
@@ -94,32 +94,8 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
     let net = NetHandle::new(commands, local);
     let queues = Queues { commands: command_queue, intake: intake.clone(), judged, fresh };
     let event_loop = EventLoop::new(swarm, Arc::clone(shared), queues, config.bootstrap.clone());
-    let stop = tasks.clone();
-    tasks.spawn_critical(
-        "swarm",
-        Box::pin(async move {
-            tokio::select! {
-                () = event_loop.run() => {}
-                () = stop.cancelled() => {}
-            }
-            Ok::<_, io::Error>(())
-        }),
-    );
-    let (judging, stop) = (intake::run(Arc::clone(shared), arrivals, verdicts), tasks.clone());
-    tasks.spawn_critical("intake", async move {
-        tokio::select! {
-            ended = judging => ended,
-            () = stop.cancelled() => Ok(()),
-        }
-    });
-    let puller = sync::run(net.clone(), Arc::clone(shared), intake, connected);
-    let stop = tasks.clone();
-    tasks.spawn_critical("sync", async move {
-        tokio::select! {
-            () = puller => {}
-            () = stop.cancelled() => {}
-        }
-        Ok::<_, io::Error>(())
-    });
+    tasks.spawn_until_stopped("swarm", Box::pin(event_loop.run()));
+    tasks.spawn_until_stopped("intake", intake::run(Arc::clone(shared), arrivals, verdicts));
+    tasks.spawn_until_stopped("sync", sync::run(net.clone(), Arc::clone(shared), intake, connected));
     Ok(net)
 }

@@ -3,7 +3,7 @@
 //! Gossip is fast and forgets; this is slow and does not. It is what brings records to a node that joined late, was cut off, or ran
 //! alone. What comes is verified like anything else.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use pol_core::record::RecordKey;
@@ -101,13 +101,16 @@ pub(crate) async fn pull(
     Ok(arrived)
 }
 
-/// Pulls from every peer that connects, and from one after the other at an interval.
+/// Pulls from every peer that connects, and from one after the other at an interval. A critical task.
+///
+/// # Errors
+/// Never.
 pub(crate) async fn run(
     net: NetHandle,
     shared: Arc<Shared>,
     intake: mpsc::Sender<Arrival>,
     mut connected: mpsc::Receiver<PeerId>,
-) {
+) -> Result<(), Infallible> {
     let mut ticks = time::interval(SYNC_INTERVAL);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     let mut turn = 0_usize;
@@ -115,7 +118,7 @@ pub(crate) async fn run(
         let peer = tokio::select! {
             peer = connected.recv() => match peer {
                 Some(peer) => Some(peer),
-                None => return,
+                None => return Ok(()),
             },
             _ = ticks.tick() => {
                 let peers = net.peers().await.unwrap_or_default();

@@ -100,6 +100,21 @@ impl Tasks {
         self.spawn(path, true, body);
     }
 
+    /// The same for a future that does not look at the shutdown itself: it is dropped where it waits when the process stops.
+    pub fn spawn_until_stopped<F, E>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Exit> + Send + 'static,
+    {
+        let stop = self.clone();
+        self.spawn_critical(name, async move {
+            tokio::select! {
+                ended = future => ended,
+                () = stop.cancelled() => Ok(()),
+            }
+        });
+    }
+
     /// The same for a blocking function, on a thread of its own. It must look at the token, often enough for the deadline of the
     /// shutdown: a thread cannot be aborted, only named and left behind.
     pub fn spawn_blocking_critical<F, E>(&self, name: &'static str, body: F)
