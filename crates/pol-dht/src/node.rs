@@ -50,8 +50,13 @@ pub struct NodeConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The data directory.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{}: {source}", directory.display())]
+    Store {
+        /// Where.
+        directory: PathBuf,
+        /// What is wrong with it.
+        source: StoreError,
+    },
     /// The node's key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -123,7 +128,8 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn start(config: &NodeConfig, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Self, NodeError> {
-        let store = Store::open(&config.data_dir, config.genesis_id, StoreLimits::default())?;
+        let store = Store::open(&config.data_dir, config.genesis_id, StoreLimits::default())
+            .map_err(|source| NodeError::Store { directory: config.data_dir.clone(), source })?;
         let identity = Arc::new(Identity::load_or_create(&config.data_dir)?);
         let validators = ValidatorSet::empty(config.domains);
         let shared = Arc::new(Shared::new(store, config.genesis_id, validators, clock));
