@@ -83,8 +83,11 @@ async fn records(State(node): State<Node>, Path(update): Path<String>) -> Respon
         Ok(id) => id,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
-    match node.acks(update_id, ACKS_MAX) {
-        Ok(acks) => Json(Records {
+    let found = node.blocking(move |shared| shared.store.acks(update_id, ACKS_MAX, shared.now())).await;
+    match found {
+        Err(panic) => failed(&panic),
+        Ok(Err(error)) => failed(&error),
+        Ok(Ok(acks)) => Json(Records {
             update_id: update_id.to_string(),
             held: node.shared().store.deltas().contains(&update_id),
             acks: acks
@@ -99,7 +102,6 @@ async fn records(State(node): State<Node>, Path(update): Path<String>) -> Respon
                 .collect(),
         })
         .into_response(),
-        Err(error) => failed(&error),
     }
 }
 
