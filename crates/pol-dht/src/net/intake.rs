@@ -73,7 +73,8 @@ fn judge(shared: &Shared, arrival: Arrival) -> (Verdict, Option<News>) {
             (verdict, News::of(&shared.store, &Arc::new(record), put, now))
         }
         Err(error) => {
-            tracing::warn!(target: "polai::dht", %error, "record not stored");
+            // The store itself says once that it takes nothing.
+            debug!(target: "polai::dht", key = %record.key(), %error, "record not stored");
             (Verdict::Ignored, None)
         }
     }
