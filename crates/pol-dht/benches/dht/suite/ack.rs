@@ -144,6 +144,7 @@ async fn found_after_restart(places: &mut Vec<Place>, members: &Members, count: 
 /// The rows of this subject.
 pub(crate) fn rows(options: &Options) -> Vec<Row> {
     let (nodes, count) = (options.size(options.nodes, 40, 4), options.size(options.acks, 400, 8));
+    assert!(count >= nodes, "each node publishes at least one ACK");
     let runtime = runtime();
     let members = Members::new(SEATS);
     runtime.block_on(async {
