@@ -49,6 +49,10 @@ tidy:
 bench-core:
     cargo bench -p pol-core --bench core
 
+# Speed of the DHT on loopback, against its targets: all of it, or `just bench-dht ack --nodes 10`; exit code 1 when one is missed
+bench-dht *arguments:
+    cargo bench -p pol-dht --bench dht -- {{ arguments }}
+
 # Write the golden vectors anew with the independent Python programs
 vectors:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py

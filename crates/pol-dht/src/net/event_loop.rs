@@ -62,6 +62,7 @@ pub(crate) struct EventLoop {
     intake: mpsc::Sender<Arrival>,
     judged: mpsc::Receiver<Judged>,
     fresh: mpsc::Sender<PeerId>,
+    met: mpsc::Sender<PeerEntry>,
     dialer: Dialer,
     peers: BTreeMap<PeerId, Connected>,
     asks: BTreeMap<OutboundRequestId, oneshot::Sender<Result<Response, AskError>>>,
@@ -87,6 +88,8 @@ pub(crate) struct Queues {
     pub(crate) judged: mpsc::Receiver<Judged>,
     /// Peers to pull records from.
     pub(crate) fresh: mpsc::Sender<PeerId>,
+    /// Peers to remember.
+    pub(crate) met: mpsc::Sender<PeerEntry>,
 }
 
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
@@ -116,6 +119,7 @@ impl EventLoop {
             intake: queues.intake,
             judged: queues.judged,
             fresh: queues.fresh,
+            met: queues.met,
             dialer: Dialer::new(bootstrap, Instant::now()),
             peers: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -337,8 +341,8 @@ impl EventLoop {
             self.swarm.behaviour_mut().kad.add_address(&peer, address.clone());
         }
         let entry = PeerEntry { peer, addresses, last_seen: self.shared.now() };
-        if let Err(error) = self.shared.store.remember_peers(&[entry], self.shared.now()) {
-            debug!(target: "polai::dht", %peer, %error, "peer not remembered");
+        if self.met.try_send(entry).is_err() {
+            debug!(target: "polai::dht", %peer, "peer not remembered: the disk is slow");
         }
         let Some(connected) = self.peers.get_mut(&peer) else { return };
         if connected.identity.replace(info).is_none() && self.fresh.try_send(peer).is_err() {

@@ -20,6 +20,7 @@ mod fetch;
 mod handle;
 pub(crate) mod intake;
 pub mod limits;
+mod remember;
 mod shelf;
 mod start;
 mod sync;

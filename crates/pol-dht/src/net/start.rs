@@ -12,6 +12,7 @@ use super::{
     handle::NetHandle,
     intake,
     limits::{COMMAND_QUEUE, INTAKE_QUEUE},
+    remember::{self, MET_QUEUE},
     shelf::Shelf,
     sync,
 };
@@ -94,6 +95,7 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
     let (intake, arrivals) = mpsc::channel(INTAKE_QUEUE);
     let (verdicts, judged) = mpsc::channel(INTAKE_QUEUE);
     let (fresh, connected) = mpsc::channel(FRESH_QUEUE);
+    let (met, to_remember) = mpsc::channel(MET_QUEUE);
     for peer in shared.store.peers().unwrap_or_default().into_iter().take(REMEMBERED_DIALS) {
         for address in peer.addresses {
             // A peer that is gone is not worth an error.
@@ -101,10 +103,11 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
         }
     }
     let net = NetHandle::new(commands, local);
-    let queues = Queues { commands: command_queue, intake: intake.clone(), judged, fresh };
+    let queues = Queues { commands: command_queue, intake: intake.clone(), judged, fresh, met };
     let event_loop = EventLoop::new(swarm, Arc::clone(shared), queues, config.bootstrap.clone());
     tasks.spawn_until_stopped("swarm", Box::pin(event_loop.run()));
     tasks.spawn_until_stopped("intake", intake::run(Arc::clone(shared), arrivals, verdicts));
+    tasks.spawn_until_stopped("remember", remember::run(Arc::clone(shared), to_remember));
     tasks.spawn_until_stopped("sync", sync::run(net.clone(), Arc::clone(shared), intake, connected));
     Ok(net)
 }

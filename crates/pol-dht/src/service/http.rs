@@ -1,19 +1,29 @@
 //! `GET /dht/peers`, `GET /dht/records/{update}`.
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use pol_core::UpdateId;
 use serde::Serialize;
+use tokio::{sync::Mutex, time::Instant};
 
-use crate::{Node, net::PeerInfo, verify::Standing};
+use crate::{
+    Node,
+    net::{AskError, PeerInfo},
+    verify::Standing,
+};
 
 /// ACKs shown of one update: as many as a committee has seats.
 const ACKS_MAX: usize = 512;
+/// A list of peers is shown for this long before the event loop is asked again, so that those who look do not slow down those who send.
+const PEERS_FRESH: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
 struct Peer {
@@ -65,20 +75,36 @@ fn failed(error: &dyn std::fmt::Display) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
 }
 
-async fn peers(State(node): State<Node>) -> Response {
-    let (peers, listening) = tokio::join!(node.peers(), node.net().listeners());
-    match (peers, listening) {
-        (Ok(peers), Ok(listening)) => Json(Peers {
-            local: node.net().local_peer_id().to_string(),
-            listening: listening.iter().map(ToString::to_string).collect(),
-            peers: peers.into_iter().map(shown).collect(),
-        })
-        .into_response(),
-        (Err(error), _) | (_, Err(error)) => failed(&error),
-    }
+/// The answer of `/dht/peers`, and since when it stands.
+#[derive(Debug, Clone, Default)]
+struct Shown(Arc<Mutex<Option<(Instant, Bytes)>>>);
+
+async fn ask_peers(node: &Node) -> Result<Bytes, AskError> {
+    let (peers, listening) = tokio::try_join!(node.peers(), node.net().listeners())?;
+    let peers = Peers {
+        local: node.net().local_peer_id().to_string(),
+        listening: listening.iter().map(ToString::to_string).collect(),
+        peers: peers.into_iter().map(shown).collect(),
+    };
+    // Strings and numbers always have a JSON form.
+    Ok(serde_json::to_vec(&peers).unwrap_or_default().into())
 }
 
-async fn records(State(node): State<Node>, Path(update): Path<String>) -> Response {
+async fn peers(State((node, shown)): State<(Node, Shown)>) -> Response {
+    // Held while asking: whoever else comes meanwhile gets the same answer.
+    let mut shown = shown.0.lock().await;
+    let json = match &*shown {
+        Some((since, json)) if since.elapsed() < PEERS_FRESH => json.clone(),
+        _ => match ask_peers(&node).await {
+            Ok(json) => shown.insert((Instant::now(), json)).1.clone(),
+            Err(error) => return failed(&error),
+        },
+    };
+    drop(shown);
+    ([(CONTENT_TYPE, "application/json")], json).into_response()
+}
+
+async fn records(State((node, _)): State<(Node, Shown)>, Path(update): Path<String>) -> Response {
     let update_id: UpdateId = match update.parse() {
         Ok(id) => id,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
@@ -107,5 +133,8 @@ async fn records(State(node): State<Node>, Path(update): Path<String>) -> Respon
 
 /// The routes of a node, to merge with `/health` and `/metrics`.
 pub fn router(node: Node) -> Router {
-    Router::new().route("/dht/peers", get(peers)).route("/dht/records/{update}", get(records)).with_state(node)
+    Router::new()
+        .route("/dht/peers", get(peers))
+        .route("/dht/records/{update}", get(records))
+        .with_state((node, Shown::default()))
 }
