@@ -12,7 +12,7 @@ use std::{
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _};
 
-use super::{Commit, StoreError, StoreLimits, error::io_error, layout, overlay::Overlay, write::Writer};
+use super::{Commit, StoreError, StoreLimits, error::io_error, overlay::Overlay, write::Writer};
 
 /// File name of the database inside the data directory.
 pub(super) const DATABASE_FILE: &str = "records.redb";

@@ -27,6 +27,7 @@ pub use deltas::{DeltaLimits, DeltaStore};
 pub use digest::{BUCKETS, Digest, DigestBucket};
 pub use error::{DeltaError, StoreError};
 pub use evidence::Evidence;
+pub use layout::bucket as bucket_of;
 pub use peers::{PEER_ADDRESSES_MAX, PEERS_MAX, PeerEntry};
 pub use put::Put;
 pub use read::{PAGE_MAX, StoredAck, StoredRecord};

@@ -170,6 +170,7 @@ impl StorageBackend for Overlay {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use std::fs;
 
