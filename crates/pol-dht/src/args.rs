@@ -113,6 +113,12 @@ pub fn bootstrap(text: &str, port: u16) -> Result<Multiaddr, BootstrapError> {
 }
 
 impl Args {
+    /// What is logged. What the network libraries warn about is at the will of strangers, who could fill the disk with it: of those
+    /// errors only, unless asked for.
+    pub fn log(&self) -> LogArgs {
+        LogArgs { log: format!("libp2p=error,quinn=error,{}", self.log.log), ..self.log.clone() }
+    }
+
     /// Where HTTP (TCP) and QUIC (UDP) listen.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.listen.ip(), self.port.unwrap_or(self.listen.port()))

@@ -27,7 +27,7 @@ const CHAIN_FILE: &str = "chain.toml";
 fn main() -> exit::Code {
     exit::main("pol-dht", || {
         let args = config::load::<Args>(&config::Sources::of_process())?.args;
-        telemetry::init(&args.log)?;
+        telemetry::init(&args.log())?;
         fs::create_private_directory(&args.data.data_dir)?;
         let chain = chain(&args)?;
         tasks::run("pol-dht", Duration::from_secs(10), move |tasks| start(tasks, args, chain))

@@ -5,25 +5,22 @@ use std::time::Duration;
 use libp2p::{
     StreamProtocol, allow_block_list, autonat, connection_limits,
     connection_limits::ConnectionLimits,
-    dcutr, gossipsub, identify,
+    dcutr, identify,
     identity::Keypair,
     kad, mdns, ping, relay, request_response,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
-use pol_core::{GenesisId, params::ID_TTL_SECONDS, record::Topic, sha256};
+use pol_core::{GenesisId, params::ID_TTL_SECONDS};
 
 use super::{
-    exchange,
+    candidates::Candidates,
+    exchange, gossip,
     limits::{
-        CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER, EXCHANGE_STREAMS, EXCHANGE_TIMEOUT, GOSSIP_BUFFER_BYTES,
-        GOSSIP_BYTES_MAX, GOSSIP_DUPLICATES, GOSSIP_IDS_MAX, GOSSIP_QUEUE, KAD_K, KAD_PACKET_BYTES, KAD_QUERY_TIMEOUT,
-        PENDING_CONNECTIONS_MAX,
+        CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER, EXCHANGE_STREAMS, EXCHANGE_TIMEOUT, KAD_K,
+        KAD_PACKET_BYTES, KAD_QUERY_TIMEOUT, PENDING_CONNECTIONS_MAX,
     },
     shelf::Shelf,
 };
-
-/// Gossip about our topics: others are not kept track of, however many a peer subscribes to.
-pub(crate) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
 
 /// Everything a node speaks. Names of protocols carry the chain, so peers of another genesis share none but the plumbing.
 #[derive(NetworkBehaviour)]
@@ -39,11 +36,11 @@ pub(crate) struct Behaviour {
     /// Records and providers by key.
     pub(crate) kad: kad::Behaviour<Shelf>,
     /// What is new.
-    pub(crate) gossip: Gossip,
+    pub(crate) gossip: gossip::Gossip,
     /// Deltas and anti-entropy.
     pub(crate) exchange: request_response::Behaviour<exchange::Codec>,
     /// Whether we can be reached, and telling others whether they can.
-    autonat_client: autonat::v2::client::Behaviour,
+    autonat_client: Candidates,
     autonat_server: autonat::v2::server::Behaviour,
     /// Being reached through others.
     relay: relay::client::Behaviour,
@@ -102,33 +99,6 @@ fn kademlia(local: libp2p::PeerId, genesis_id: GenesisId, shelf: Shelf) -> kad::
     behaviour
 }
 
-fn gossip(genesis_id: GenesisId) -> Result<Gossip, BehaviourError> {
-    let topics = Topic::ALL.map(|topic| gossipsub::IdentTopic::new(topic.name(genesis_id)));
-    let mut config = gossipsub::ConfigBuilder::default();
-    config
-        .protocol_id_prefix(format!("/pol-ai/{}/gossip", short_name(genesis_id)))
-        .max_transmit_size(GOSSIP_BUFFER_BYTES)
-        .max_control_messages_sent(GOSSIP_IDS_MAX)
-        .connection_handler_queue_len(GOSSIP_QUEUE)
-        .duplicate_cache_time(GOSSIP_DUPLICATES)
-        // Records are signed inside; the message around them needs no author and no sequence number.
-        .validation_mode(gossipsub::ValidationMode::Anonymous)
-        .validate_messages()
-        .message_id_fn(|message| gossipsub::MessageId::new(&sha256(&[message.topic.as_str().as_bytes(), &message.data])))
-        .flood_publish(true);
-    for topic in &topics {
-        config.max_transmit_size_for_topic(GOSSIP_BYTES_MAX, topic.hash());
-    }
-    let config = config.build().map_err(|error| BehaviourError::Gossip(error.to_string()))?;
-    let ours = gossipsub::WhitelistSubscriptionFilter(topics.iter().map(gossipsub::IdentTopic::hash).collect());
-    let mut behaviour = Gossip::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, config, ours)
-        .map_err(|error| BehaviourError::Gossip(error.to_owned()))?;
-    for topic in &topics {
-        behaviour.subscribe(topic).map_err(|error| BehaviourError::Gossip(error.to_string()))?;
-    }
-    Ok(behaviour)
-}
-
 impl Behaviour {
     /// Sets all of them up for one chain.
     ///
@@ -160,13 +130,13 @@ impl Behaviour {
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::default(),
             kad: kademlia(local, genesis_id, shelf),
-            gossip: gossip(genesis_id)?,
+            gossip: gossip::new(genesis_id).map_err(BehaviourError::Gossip)?,
             exchange: request_response::Behaviour::with_codec(
                 exchange::Codec,
                 [(exchange::protocol(genesis_id), request_response::ProtocolSupport::Full)],
                 exchange,
             ),
-            autonat_client: autonat::v2::client::Behaviour::default(),
+            autonat_client: Candidates::default(),
             autonat_server: autonat::v2::server::Behaviour::default(),
             relay,
             dcutr: dcutr::Behaviour::new(local),

@@ -147,6 +147,7 @@ impl EventLoop {
         }
         self.seek_company(now);
         self.send_silent_away(now);
+        self.blame_disgraced();
     }
 
     fn dial(&mut self, address: Multiaddr) {
@@ -176,7 +177,7 @@ impl EventLoop {
                 self.lookups.insert(query, (Vec::new(), reply));
             }
             Command::Ask(peer, request, reply) => {
-                let id = self.swarm.behaviour_mut().exchange.send_request(&peer, request);
+                let id = self.swarm.behaviour_mut().exchange.send_request(&peer, Some(request));
                 self.asks.insert(id, reply);
             }
             Command::Peers(reply) => drop(reply.send(self.peer_infos())),

@@ -182,14 +182,19 @@ async fn write<M: prost::Message>(io: &mut (impl AsyncWrite + Unpin + Send), mes
 
 impl request_response::Codec for Codec {
     type Protocol = StreamProtocol;
-    type Request = Request;
+    /// `None`: the peer sent something else, or too much. The library tells nobody of a request that fails to be read.
+    type Request = Option<Request>;
     type Response = Response;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Option<Request>>
     where
         T: AsyncRead + Unpin + Send,
     {
-        read(io, REQUEST_BYTES_MAX).await
+        match read(io, REQUEST_BYTES_MAX).await {
+            Ok(request) => Ok(Some(request)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
@@ -199,11 +204,11 @@ impl request_response::Codec for Codec {
         read(io, RESPONSE_BYTES_MAX).await
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>
+    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Option<Request>) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        write(io, request).await
+        write(io, request.unwrap_or_default()).await
     }
 
     async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, response: Response) -> io::Result<()>
@@ -225,16 +230,15 @@ mod tests {
     fn messages_survive_the_codec() {
         let request = Request { ask: Some(Ask::Chunk(AskChunk { update_id: vec![7; 32], offset: 65_536 })) };
         let mut wire = Cursor::new(Vec::new());
-        block_on(Codec.write_request(&protocol(GenesisId::ZERO), &mut wire, request.clone())).unwrap();
+        block_on(Codec.write_request(&protocol(GenesisId::ZERO), &mut wire, Some(request.clone()))).unwrap();
         wire.set_position(0);
-        assert_eq!(block_on(Codec.read_request(&protocol(GenesisId::ZERO), &mut wire)).unwrap(), request);
+        assert_eq!(block_on(Codec.read_request(&protocol(GenesisId::ZERO), &mut wire)).unwrap(), Some(request));
     }
 
     #[test]
     fn a_message_over_its_limit_is_refused_without_being_kept() {
         let mut endless = futures::io::repeat(0x0a);
-        let error = block_on(Codec.read_request(&protocol(GenesisId::ZERO), &mut endless)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(block_on(Codec.read_request(&protocol(GenesisId::ZERO), &mut endless)).unwrap(), None);
         let error = block_on(Codec.read_response(&protocol(GenesisId::ZERO), &mut futures::io::repeat(0))).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }

@@ -11,7 +11,7 @@ pub const CONNECTIONS_PER_PEER: u32 = 2;
 /// Inbound connections from one IP group; this operator's own network aside.
 pub const CONNECTIONS_PER_GROUP: usize = 32;
 /// A peer that has not said who it is by then is sent away.
-pub const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(15);
+pub const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a peer may say anew who it is, at once; and once a minute. libp2p itself does it every five minutes.
 pub const IDENTIFY_BURST: u64 = 8;
 /// Units of its quota that each time costs a peer.
@@ -20,6 +20,8 @@ pub const IDENTIFY_COST: u32 = 16;
 pub const ADDRESSES_PER_PEER: usize = 4;
 /// Longest address that is kept: one through a relay takes about 100 bytes.
 pub const ADDRESS_BYTES_MAX: usize = 128;
+/// Own addresses, as others tell them, that are tried.
+pub const CANDIDATES_MAX: usize = 64;
 /// Bytes that a QUIC peer may have under way to us in one stream, and in all streams of its connection: what one who sends and never
 /// finishes can make us hold.
 pub const STREAM_WINDOW_BYTES: u32 = 512 * 1024;

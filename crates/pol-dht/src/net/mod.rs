@@ -14,10 +14,12 @@
 mod addresses;
 mod answers;
 mod behaviour;
+mod candidates;
 mod dialer;
 mod event_loop;
 mod exchange;
 mod fetch;
+mod gossip;
 mod handle;
 pub(crate) mod intake;
 pub mod limits;

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Members that are none.
-const STRANGER: u8 = 200;
+const STRANGER: u8 = 100;
 
 /// A record that must not be stored anywhere.
 #[derive(Debug, Clone)]

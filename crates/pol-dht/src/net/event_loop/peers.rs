@@ -19,6 +19,7 @@ use crate::{
     net::{
         addresses::{self, ip_of},
         behaviour::protocol_version,
+        gossip,
         handle::PeerInfo,
         limits::{
             CONNECTIONS_PER_GROUP, EARLIER_PEERS_MAX, IDENTIFY_BURST, IDENTIFY_COST, IDENTIFY_TIMEOUT, PEERS_WANTED, SEEK_DIALS,
@@ -199,6 +200,15 @@ impl EventLoop {
                 // One that is being called already, or for ever gone, is not worth an error.
                 drop(self.swarm.dial(DialOpts::peer_id(entry.peer).addresses(entry.addresses).build()));
             }
+        }
+    }
+
+    /// Junk that the library dropped without telling.
+    pub(super) fn blame_disgraced(&mut self) {
+        let gossip = &self.swarm.behaviour().gossip;
+        let disgraced: Vec<PeerId> = self.peers.keys().filter(|peer| gossip::is_disgraced(gossip, peer)).copied().collect();
+        for peer in disgraced {
+            self.penalize(peer, Offence::BadRecord);
         }
     }
 

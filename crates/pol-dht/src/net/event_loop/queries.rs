@@ -19,7 +19,7 @@ use crate::{
 /// Units that telling of a provider costs: it is kept for a day.
 const PROVIDER_COST: u32 = 4;
 
-/// Whether a stream ended because of what was in it. Streams also end because somebody is slow or goes away, and that may be us.
+/// Whether an answer ended because of what was in it. Streams also end because somebody is slow or goes away, and that may be us.
 fn is_broken(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::InvalidData
 }
@@ -84,10 +84,14 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn on_exchange(&mut self, event: request_response::Event<Request, Response>) {
-        use request_response::{Event, InboundFailure, Message, OutboundFailure};
+    pub(super) fn on_exchange(&mut self, event: request_response::Event<Option<Request>, Response>) {
+        use request_response::{Event, Message, OutboundFailure};
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                let Some(request) = request else {
+                    self.penalize(peer, Offence::Protocol);
+                    return;
+                };
                 if !self.admit(peer, answers::cost(&request)) {
                     return;
                 }
@@ -106,9 +110,6 @@ impl EventLoop {
                 if let Some(reply) = self.asks.remove(&request_id) {
                     drop(reply.send(Err(AskError::Peer(error.to_string()))));
                 }
-            }
-            Event::InboundFailure { peer, error: InboundFailure::Io(error), .. } if is_broken(&error) => {
-                self.penalize(peer, Offence::Protocol);
             }
             _ => {}
         }
