@@ -22,9 +22,13 @@
 
 pub mod candidate;
 pub mod chain;
+pub mod engine;
+pub mod feed;
 pub mod header;
 pub mod limits;
 pub mod metrics;
 pub mod model_log;
+pub mod rpc;
 pub mod sealer;
+pub mod server;
 pub mod wire;

@@ -135,13 +135,8 @@ impl Metrics {
 
     pub(crate) fn pushed(&self, pushed: &Result<Pushed, CandidateError>) {
         let result = match pushed {
-            Ok(Pushed::Held) => "held",
-            Ok(Pushed::DryRun) => "dry_run",
-            Ok(Pushed::Cleared) => "cleared",
-            Err(CandidateError::Expired { .. }) => "expired",
-            Err(CandidateError::Early { .. }) => "early",
-            Err(CandidateError::Disabled) => "disabled",
-            Err(CandidateError::Wire(_) | CandidateError::Certificate(_)) => "malformed",
+            Ok(pushed) => pushed.as_str(),
+            Err(error) => error.reason(),
         };
         self.candidates.get_or_create(&ResultLabel { result }).inc();
     }
@@ -164,6 +159,14 @@ impl Metrics {
         self.log_blocks.inc_by(written.blocks);
         self.log_reverted_blocks.inc_by(written.reverted);
         self.log_finalized_updates.inc_by(u64::try_from(written.finalized.len()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn feed_reader(&self, more: i64) {
+        self.feed_readers.inc_by(more);
+    }
+
+    pub(crate) fn feed_lagged(&self) {
+        self.feed_lagged.inc();
     }
 
     pub(crate) fn log_failed(&self) {

@@ -40,6 +40,18 @@ pub enum CandidateError {
     Disabled,
 }
 
+impl CandidateError {
+    /// The error in a word, for machines and metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::Early { .. } => "early",
+            Self::Wire(_) | Self::Certificate(_) => "malformed",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 /// A candidate as the beacon side pushes it; unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {

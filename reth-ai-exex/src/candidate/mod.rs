@@ -94,6 +94,17 @@ pub enum Pushed {
     Cleared,
 }
 
+impl Pushed {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::DryRun => "dry_run",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
 type Key = (u64, B256);
 
 #[derive(Debug)]
