@@ -24,6 +24,7 @@ pub mod candidate;
 pub mod chain;
 pub mod engine;
 pub mod feed;
+pub mod genesis;
 pub mod header;
 pub mod limits;
 pub mod metrics;
