@@ -176,3 +176,6 @@ pub fn update_id(header: &Header) -> Result<UpdateId, ExtraDataError> {
 fn difficulty(header: &Header) -> Result<u64, HeaderError> {
     u64::try_from(header.difficulty).map_err(|_| HeaderError::Difficulty { found: header.difficulty })
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,8 @@ pub mod candidate;
 pub mod chain;
 pub mod engine;
 pub mod feed;
+#[cfg(test)]
+mod fixtures;
 pub mod genesis;
 pub mod header;
 pub mod limits;

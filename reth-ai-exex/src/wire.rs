@@ -163,3 +163,6 @@ pub fn extra_data(header: &Header, certificate: &[u8]) -> Result<Bytes, JoinErro
 pub fn head_only(header: &Header) -> Result<Bytes, JoinError> {
     Ok(Bytes::copy_from_slice(&header::to_core(header)?.wire_head().encode()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -280,3 +280,6 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,3 +144,6 @@ impl fmt::Debug for ModelLog {
         write!(f, "ModelLog({:?})", *self.ends())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -259,3 +259,6 @@ fn needed(floor: u64, slot_seconds: u64) -> u64 {
     }
     low
 }
+
+#[cfg(test)]
+mod tests;
