@@ -1,7 +1,7 @@
 //! A chain to test with: real seals at a difficulty that costs microseconds.
 
 use core::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes, U256};
@@ -43,6 +43,9 @@ pub(crate) fn sealer(threads: usize) -> Sealer {
     Sealer::start(NonZeroUsize::new(threads).unwrap(), &chain(), Arc::new(System::new()), Metrics::new()).unwrap()
 }
 
+/// Measuring the hash rate takes a tenth of a second: once is enough.
+static SEALER: LazyLock<Sealer> = LazyLock::new(|| sealer(1));
+
 /// What a client assembles for the slot so many after the parent's.
 pub(crate) fn draft(parent: &Header, slots: u64) -> Header {
     Header {
@@ -62,7 +65,7 @@ pub(crate) fn draft(parent: &Header, slots: u64) -> Header {
 
 pub(crate) fn seal_draft(draft: Header, parent: &Header, update_id: UpdateId) -> Header {
     let job = SealJob::new(draft, parent.hash_slow(), parent, update_id, chain().difficulty()).unwrap();
-    sealer(1).seal(job, &Cancel::new()).unwrap().into_parts().0
+    SEALER.seal(job, &Cancel::new()).unwrap().into_parts().0
 }
 
 pub(crate) fn child(parent: &Header, update: u8) -> Header {

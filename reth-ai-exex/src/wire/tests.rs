@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use alloy_consensus::{BlockBody, TxEnvelope};
 use alloy_rpc_types_engine::{CancunPayloadFields, ExecutionPayloadV1, ExecutionPayloadV2, ExecutionPayloadV3};
 use pol_core::UpdateId;
@@ -178,12 +180,13 @@ fn a_header_of_another_chain_has_no_wire_form() {
     assert!(matches!(head_only(&ai.header), Err(JoinError::Header(_))));
 }
 
+static JOINED: LazyLock<(ExecutionPayload, ExecutionPayloadSidecar)> = LazyLock::new(|| joined(0));
+
 proptest! {
     #[test]
     fn no_extra_data_makes_splitting_panic(extra_data in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let (payload, sidecar) = joined(0);
-        let payload = with_extra_data(&payload, &extra_data);
-        match into_block(payload.clone(), &sidecar) {
+        let payload = with_extra_data(&JOINED.0, &extra_data);
+        match into_block(payload.clone(), &JOINED.1) {
             Ok(_) => prop_assert_eq!(&extra_data[..80], &payload.as_v1().extra_data[..80]),
             Err(SplitError::Wire(_)) => prop_assert!(extra_data.len() < 80),
             Err(error) => prop_assert!(matches!(error, SplitError::BlockHash { .. }), "{}", error),
