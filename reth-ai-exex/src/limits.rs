@@ -17,8 +17,6 @@ pub const SEALS_WAITING: usize = 4;
 pub const SEAL_WAIT: Duration = Duration::from_millis(2);
 /// How long the hash rate is measured at start, three times.
 pub const RATE_MEASURE: Duration = Duration::from_millis(30);
-/// Hashes of one measurement at most, should the clock stand still.
-pub const RATE_HASHES: u64 = 1 << 22;
 
 /// Blocks that the model log writes in one transaction while it catches up.
 pub const LOG_BATCH: usize = 1_024;

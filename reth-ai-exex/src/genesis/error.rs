@@ -19,6 +19,9 @@ pub enum GenesisError {
     /// Not JSON, or a key of another type.
     #[error("genesis.json: {0}")]
     Json(#[from] serde_json::Error),
+    /// `config.polai` is not what it should be.
+    #[error("genesis.json: config.polai: {0}")]
+    Polai(#[source] serde_json::Error),
     /// A key that a chain of this protocol has.
     #[error("genesis.json: no {key}; is it of another chain?")]
     Missing {

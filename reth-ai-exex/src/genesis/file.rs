@@ -47,7 +47,7 @@ impl PolaiConfig {
 
     fn read(config: &ChainConfig) -> Result<Self, GenesisError> {
         let value = config.extra_fields.get(KEY).ok_or(GenesisError::Missing { key: "config.polai" })?;
-        let polai: Self = serde_json::from_value(value.clone())?;
+        let polai: Self = serde_json::from_value(value.clone()).map_err(GenesisError::Polai)?;
         fixed("config.polai.version", &polai.version, &VERSION)?;
         Ok(polai)
     }
