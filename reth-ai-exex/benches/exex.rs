@@ -18,7 +18,7 @@ use std::{
 
 use alloy_consensus::{Block, BlockBody, Header, SignableTransaction as _, TxEnvelope, TxLegacy, constants::EMPTY_WITHDRAWALS};
 use alloy_primitives::{B256, Bytes, Signature, U256};
-use alloy_rpc_types_engine::{ExecutionPayload};
+use alloy_rpc_types_engine::ExecutionPayload;
 use pol_core::{
     GenesisId, UpdateId,
     difficulty::{DifficultyRule, floor_for_rate},
@@ -179,7 +179,11 @@ fn seals() -> Vec<Row> {
     vec![
         Row {
             what: "seal at the floor, mean, one thread",
-            figure: format!("{:.2} ms (floor {floor}), slot/{:.0}", mean.as_secs_f64() * 1e3, slot.as_secs_f64() / mean.as_secs_f64()),
+            figure: format!(
+                "{:.2} ms (floor {floor}), slot/{:.0}",
+                mean.as_secs_f64() * 1e3,
+                slot.as_secs_f64() / mean.as_secs_f64()
+            ),
             target: "<= slot/400".into(),
             met: mean * 400 <= slot,
         },
@@ -194,7 +198,7 @@ fn seals() -> Vec<Row> {
 
 fn choose() -> Row {
     let (chain, clock) = (chain(1), Arc::new(System::new()));
-    let register = Register::new(chain, clock.clone(), Mode::Enabled, Metrics::new());
+    let register = Register::new(chain, clock, Mode::Enabled, Metrics::new());
     let slot = register.current_slot() + 1;
     let update_id = UpdateId([9; 32]);
     register.push(&Push { parent_hash: B256::ZERO, slot, update_id, certificate: certificate() }).unwrap();

@@ -1,4 +1,5 @@
 //! A chain to test with: real seals at a difficulty that costs microseconds.
+#![allow(clippy::arithmetic_side_effects)]
 
 use core::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
@@ -95,7 +96,7 @@ pub(crate) fn run(on: alloy_eips::BlockNumHash, blocks: u64, fork: u8) -> Vec<Lo
     let mut parent = on.hash;
     let numbers = on.number + 1..=on.number + blocks;
     let one = |number: u64| {
-        let update = if number % 3 == 0 { u8::try_from(number % 250).unwrap() + 1 } else { 0 };
+        let update = if number.is_multiple_of(3) { u8::try_from(number % 250).unwrap() + 1 } else { 0 };
         let block = log_block(number, fork, parent, update);
         parent = block.block.hash;
         block

@@ -86,7 +86,7 @@ async fn silent(watch: &mut Watch) -> bool {
     timeout(Duration::from_millis(50), watch.message()).await.is_err()
 }
 
-fn cursor(block: &LogBlock) -> Cursor {
+const fn cursor(block: &LogBlock) -> Cursor {
     Cursor { height: block.block.number, block_hash: Hash32(block.block.hash.0) }
 }
 

@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::str::FromStr as _;
 
 use alloy_primitives::hex;

@@ -1,6 +1,9 @@
+#![allow(clippy::arithmetic_side_effects)]
+
 mod faults;
 mod follow;
 
+use alloy_primitives::B256;
 use pol_core::{UpdateId, model_head};
 use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
@@ -209,11 +212,7 @@ fn listeners_hear_of_updates_reverts_and_finality_in_order() {
     assert_eq!(heard, [("update", 3), ("update", 6), ("finalized", 3), ("reverted", 5)]);
 }
 
-use alloy_primitives::B256;
-
-/// One thing that a client may say, as numbers: a run from a height back, a revert, a mark of finality.
-type Said = (u8, u64, u64, u8);
-
+// A story: a run (0) of some length and fork, a revert (1) or a mark of finality (other), so many blocks back from the head.
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -221,7 +220,7 @@ proptest! {
         let (_directory, log) = fresh();
         let mut chain: Vec<LogBlock> = Vec::new();
         let mut finalized = 0_usize;
-        for (what, back, length, fork) in story as Vec<Said> {
+        for (what, back, length, fork) in story {
             let at = chain.len().saturating_sub(usize::try_from(back).unwrap()).max(finalized);
             let on = at.checked_sub(1).map_or(BlockNumHash::new(0, crate::fixtures::chain().genesis_hash()), |i| chain[i].block);
             match what {

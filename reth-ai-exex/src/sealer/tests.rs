@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::{sync::mpsc, thread};
 
 use alloy_primitives::{B256, U256};

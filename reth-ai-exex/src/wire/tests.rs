@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::sync::LazyLock;
 
 use alloy_consensus::{BlockBody, TxEnvelope};

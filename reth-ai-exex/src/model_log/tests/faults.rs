@@ -38,12 +38,12 @@ fn chain_at(steps: u64) -> (Vec<LogBlock>, u64) {
     let genesis = BlockNumHash::new(0, chain().genesis_hash());
     let (mut blocks, mut finalized): (Vec<LogBlock>, u64) = (Vec::new(), 0);
     for step in 1..=steps {
-        if step % 7 == 0 {
+        if step.is_multiple_of(7) {
             blocks.truncate(blocks.len() - 3);
         }
         let on = blocks.last().map_or(genesis, |last| last.block);
         blocks.extend(run(on, 1, u8::try_from(step / 7 % 200).unwrap()));
-        if step % 5 == 0 {
+        if step.is_multiple_of(5) {
             finalized = finalized.max(u64::try_from(blocks.len()).unwrap().saturating_sub(10));
         }
     }
