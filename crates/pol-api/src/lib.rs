@@ -37,3 +37,12 @@ pub mod dht {
         tonic::include_proto!("polai.dht.v1");
     }
 }
+
+/// The execution client's feed.
+pub mod execution {
+    /// `polai.execution.v1`, generated from `proto/polai/execution/v1`.
+    #[allow(missing_docs, clippy::as_conversions, clippy::missing_const_for_fn)]
+    pub mod v1 {
+        tonic::include_proto!("polai.execution.v1");
+    }
+}
