@@ -1,0 +1,3 @@
+//! `ack-quorum`: the service beside a beacon node.
+
+fn main() {}
