@@ -13,8 +13,13 @@
 //! # What it does not protect against
 //! A beacon state that lies: validators, seeds and roots are believed. What a beacon node without our hooks imports: see README.md.
 
+#[cfg(test)]
+extern crate self as lighthouse_ack_quorum;
+
 pub mod collector;
 pub mod faults;
+#[cfg(test)]
+mod fixtures;
 pub mod guard;
 pub mod hooks;
 pub mod identity;

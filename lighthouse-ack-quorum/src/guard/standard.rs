@@ -6,7 +6,7 @@ use redb::{ReadableTable as _, Table};
 use super::{Guard, GuardError, Key, Refusal, StandardReceipt, tables};
 use crate::import::OwnPayload;
 
-type Attestations<'t> = Table<'t, (&'static [u8; 48], u64), (u64, &'static [u8; 32])>;
+type Attestations<'t> = Table<'t, tables::TargetKey, tables::SourceRow>;
 
 impl Guard {
     /// May this block be signed? Its payload passed [`crate::import::Importer::check_own`] on this parent, so that it makes nobody slashable

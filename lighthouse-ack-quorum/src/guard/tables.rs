@@ -7,6 +7,11 @@ use super::GuardError;
 /// (key, model head, update) of an ACK.
 pub(super) type AckKey = (&'static [u8; 48], &'static [u8; 32], &'static [u8; 32]);
 
+/// (key, target epoch) of an attestation.
+pub(super) type TargetKey = (&'static [u8; 48], u64);
+/// (source epoch, signing root) of an attestation.
+pub(super) type SourceRow = (u64, &'static [u8; 32]);
+
 /// -> result root.
 pub(super) const ACKS: TableDefinition<'_, AckKey, &[u8; 32]> = TableDefinition::new("acks");
 /// (model head, update) -> container of a kind-0 delta that some key ACKed.
@@ -20,7 +25,7 @@ pub(super) const IDENTITIES: TableDefinition<'_, &[u8; 48], u64> = TableDefiniti
 /// (key, slot) -> signing root.
 pub(super) const BLOCKS: TableDefinition<'_, (&[u8; 48], u64), &[u8; 32]> = TableDefinition::new("blocks");
 /// (key, target epoch) -> (source epoch, signing root).
-pub(super) const ATTESTATIONS: TableDefinition<'_, (&[u8; 48], u64), (u64, &[u8; 32])> = TableDefinition::new("attestations");
+pub(super) const ATTESTATIONS: TableDefinition<'_, TargetKey, SourceRow> = TableDefinition::new("attestations");
 /// Key -> (lowest block slot, source epoch, target epoch) that may be signed.
 pub(super) const FLOORS: TableDefinition<'_, &[u8; 48], (u64, u64, u64)> = TableDefinition::new("floors");
 /// Name -> bytes.

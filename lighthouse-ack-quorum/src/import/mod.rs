@@ -87,7 +87,7 @@ pub enum ImportError {
         /// The block.
         root: Hash32,
         /// Which rule.
-        refused: Refused,
+        refused: Box<Refused>,
         /// There when its proposer is slashable for it.
         fault: Option<CertificateFault>,
     },
@@ -183,7 +183,7 @@ impl Importer {
         };
         check_payload(block.extra_data, Hash32(block.payload_parent_hash), &context).map_err(|refused| {
             let fault = refused.certificate_fault.then_some(CertificateFault { root });
-            ImportError::Refused { root, refused, fault }
+            ImportError::Refused { root, refused: Box::new(refused), fault }
         })
     }
 }

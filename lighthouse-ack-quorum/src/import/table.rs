@@ -309,7 +309,7 @@ impl HeadTable {
     }
 }
 
-fn decode(row: (u64, &[u8; 32], &[u8; 32], &[u8; 32])) -> Row {
+const fn decode(row: (u64, &[u8; 32], &[u8; 32], &[u8; 32])) -> Row {
     let (slot, parent, update, head) = row;
     Row { slot, parent_root: Hash32(*parent), update_id: UpdateId(*update), model_head: ModelHead(*head) }
 }
