@@ -309,6 +309,17 @@ impl Collector {
         self.dropped.contains(&(model_head, update_id))
     }
 
+    /// Whether a candidate of this update was dropped, on whatever head.
+    pub fn was_dropped(&self, update_id: UpdateId) -> bool {
+        self.dropped.iter().any(|(_, id)| *id == update_id)
+    }
+
+    /// Whether this very result has a quorum of the current epoch's committee.
+    pub fn has_quorum(&self, data: &AckData) -> bool {
+        let Some(committee) = self.members.committee(self.members.current_epoch()) else { return false };
+        self.signers(data, committee).len() >= committee.quorum(self.rule)
+    }
+
     /// Registry indices of the members whose ACK for this triple is held, with a seat in that committee, by seat.
     pub fn signers(&self, data: &AckData, committee: &Committee) -> Vec<u64> {
         let Some(candidate) = self.candidates.get(&(data.model_head, data.update_id)) else { return Vec::new() };
