@@ -97,7 +97,11 @@ pub fn ack(index: u64, data: AckData) -> Seen {
 
 /// A kind-0 delta; two of the same seed and different slots are near-copies of each other.
 pub fn delta(seed: u64, head: ModelHead, slot: u64) -> Checked {
-    let context = spec().delta_context();
+    delta_in(&spec(), seed, head, slot)
+}
+
+pub fn delta_in(spec: &ChainSpec, seed: u64, head: ModelHead, slot: u64) -> Checked {
+    let context = spec.delta_context();
     let values = usize::try_from(context.shape.value_count()).unwrap();
     let change: Vec<i32> = (0..values).map(|i| if i as u64 % 97 == seed % 97 { 2_000 } else { 0 }).collect();
     let claims = Claims { model_head: head, slot, samples: Hash32([3; 32]), inner_steps: 1, tokens_seen: 1 };

@@ -86,13 +86,16 @@ fn move_guard(guard: &Guard, command: &GuardCommand) -> Result<(), Exit> {
 fn signer(args: &Args, spec: &ChainSpec) -> Result<Signer, Exit> {
     let keys = &args.keys;
     match (&keys.keystores, &keys.passwords, &keys.validators, &keys.genesis_seed) {
-        (Some(keystores), Some(passwords), _, _) => {
+        (Some(_), _, Some(_), _) => Err(Exit::usage("--keystores and --validators: give one of them")),
+        (Some(keystores), Some(passwords), None, _) => {
             // Two services on one set of keystores, whatever their data directories: the second one stops here.
             lock_for_ever(keystores)?;
             Ok(Signer::new(keystore::read_directory(keystores, passwords).or_usage()?, spec.domains()))
         }
+        (Some(_), None, None, _) => Err(Exit::usage("--keystores needs --passwords")),
         (None, _, Some(validators), Some(seed)) => Ok(Signer::from_seed(seed, validators.0.clone(), spec.domains())?),
-        _ => {
+        (None, _, Some(_), None) => Err(Exit::usage("--validators needs GENESIS_SEED, 64 hex digits")),
+        (None, _, None, _) => {
             tracing::warn!(target: "polai::quorum", "no keys: counts and pushes, signs nothing (--keystores, or --validators with GENESIS_SEED)");
             Ok(Signer::new([], spec.domains()))
         }

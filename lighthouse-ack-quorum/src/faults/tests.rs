@@ -19,7 +19,9 @@ fn pool() -> FaultPool {
     FaultPool::new(domains(), Preset::Minimal, false)
 }
 
-fn state(slot: u64, canonical: [u8; 32], committee: &Committee) -> PlainState<'_, fn(u64) -> Option<Arc<PublicKey>>> {
+type KeyOf = fn(u64) -> Option<Arc<PublicKey>>;
+
+fn state(slot: u64, canonical: [u8; 32], committee: &Committee) -> PlainState<'_, KeyOf> {
     PlainState { slot, canonical: Some((9, canonical)), committee, key_of }
 }
 

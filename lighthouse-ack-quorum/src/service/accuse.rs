@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use pol_core::{
-    fault::{FaultRules, RawFaultVote},
-    params::Preset,
-};
+use pol_core::fault::{FaultRules, RawFaultVote, SlashingPair};
 use pol_kit::exit::Exit;
 use tokio::task::spawn_blocking;
 
@@ -13,7 +10,7 @@ use super::{
     beacon::BeaconError,
     dht::Outgoing,
     follow::FollowError,
-    shared::{Shared, lock},
+    shared::{Chain, Shared, lock},
 };
 use crate::{
     faults::{Judged, Outcome, PlainState, Voted, judge},
@@ -114,7 +111,7 @@ fn take_evidence(shared: &Shared, now: u64) {
     }
 }
 
-async fn post_one(shared: &Arc<Shared>, now: u64, accused: u64, pair: &pol_core::fault::SlashingPair) -> Outcome {
+async fn post_one(shared: &Arc<Shared>, now: u64, accused: u64, pair: &SlashingPair) -> Outcome {
     match shared.beacon.is_slashed(accused).await {
         Ok(true) => {
             tracing::info!(target: "polai::quorum", validator = accused, "slashed");
@@ -149,7 +146,7 @@ async fn post_one(shared: &Arc<Shared>, now: u64, accused: u64, pair: &pol_core:
 }
 
 /// Age, canonical block, signatures: what the beacon node will ask, on the state that we know.
-fn holds(shared: &Shared, now: u64, pair: &pol_core::fault::SlashingPair) -> Result<(), String> {
+fn holds(shared: &Shared, now: u64, pair: &SlashingPair) -> Result<(), String> {
     let slot = pair.first.header.slot;
     let members = shared.members();
     // Malfeasance asks for no committee; any will do.
@@ -166,10 +163,9 @@ fn holds(shared: &Shared, now: u64, pair: &pol_core::fault::SlashingPair) -> Res
 }
 
 impl Shared {
-    pub(crate) fn rules(&self) -> FaultRules {
-        let parameters = self.chain.spec.parameters();
-        let preset: Preset = self.chain.preset;
-        FaultRules { preset, dev_slash_small: parameters.dev_slash_small, domains: self.chain.domains }
+    pub(crate) const fn rules(&self) -> FaultRules {
+        let Chain { spec, preset, domains, .. } = self.chain;
+        FaultRules { preset, dev_slash_small: spec.parameters().dev_slash_small, domains }
     }
 
     /// Stops all signing: somebody else signs with our keys.

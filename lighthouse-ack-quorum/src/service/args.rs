@@ -72,13 +72,13 @@ pub struct PeerArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct KeyArgs {
     /// Directory of EIP-2335 keystores (*.json)
-    #[arg(long, value_name = "DIRECTORY", requires = "passwords", conflicts_with = "validators")]
+    #[arg(long, env = "KEYSTORES", value_name = "DIRECTORY")]
     pub keystores: Option<PathBuf>,
     /// Directory of their passwords (NAME.txt, or 0xPUBLICKEY as Lighthouse keeps them)
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, env = "KEYSTORE_PASSWORDS", value_name = "DIRECTORY")]
     pub passwords: Option<PathBuf>,
     /// On a devnet: genesis validators, such as 0-15, whose keys follow from GENESIS_SEED
-    #[arg(long, value_name = "FIRST-LAST", requires = "genesis_seed")]
+    #[arg(long, env = "AI_VALIDATORS", value_name = "FIRST-LAST")]
     pub validators: Option<Validators>,
     /// The devnet's seed, 64 hex digits
     #[arg(long, env = "GENESIS_SEED", hide_env_values = true, value_name = "SEED")]
