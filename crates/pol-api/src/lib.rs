@@ -13,7 +13,9 @@ pub mod client;
 pub mod connections;
 pub mod convert;
 pub mod limits;
+pub mod quorum;
 pub mod serve;
+pub mod sidecar;
 pub mod status;
 pub mod validators;
 
