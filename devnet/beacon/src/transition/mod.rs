@@ -46,6 +46,7 @@ pub use caches::Caches;
 pub use error::{OperationKind, SignatureOf, StateError, TransitionError};
 pub use math::Overflow;
 pub use operations::{OperationError, attesting_indices, indexed_attestation, slashable_by, verify_indexed};
+pub(crate) use proposers::next_sync_committee;
 pub use shuffling::Shuffling;
 pub use signatures::VerifySignatures;
 pub use slots::{advance, process_slots};

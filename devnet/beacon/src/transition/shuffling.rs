@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn shuffling_a_list_is_shuffling_every_place() {
-        for count in [0, 1, 2, 3, 7, 8, 255, 256, 257, 511, 512, 513, 1_000] {
+        for count in [0_u64, 1, 2, 3, 7, 8, 255, 256, 257, 511, 512, 513, 1_000] {
             for rounds in [0, 1, 10, 90] {
                 let seed = [count.to_le_bytes()[0]; 32];
                 let places = shuffled_places(count, seed, rounds).unwrap();
