@@ -4,6 +4,7 @@
 //! A beacon chain one can trust because it is held to the official specification: containers, state transition, fork choice and
 //! genesis. Slots, keys, networks and files are the driver's.
 
+pub mod fork_choice;
 pub mod genesis;
 pub mod transition;
 pub mod types;

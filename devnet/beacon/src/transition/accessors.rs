@@ -15,8 +15,8 @@ use super::{
     proposers,
 };
 use crate::types::{
-    BeaconState, Config, DomainType, EFFECTIVE_BALANCE_INCREMENT, Epoch, EthSpec, GENESIS_EPOCH, Gwei, MIN_SEED_LOOKAHEAD,
-    PublicKeyBytes, Slot, Validator, ValidatorIndex, compute_domain,
+    BeaconState, Config, DomainType, EFFECTIVE_BALANCE_INCREMENT, Epoch, EthSpec, Gwei, MIN_SEED_LOOKAHEAD, PublicKeyBytes, Slot,
+    Validator, ValidatorIndex, compute_domain,
 };
 
 /// `compute_epoch_at_slot`.
@@ -40,7 +40,7 @@ impl<E: EthSpec> BeaconState<E> {
 
     /// `get_previous_epoch`.
     pub fn previous_epoch(&self) -> Epoch {
-        self.current_epoch().saturating_sub(1).max(GENESIS_EPOCH)
+        self.current_epoch().saturating_sub(1)
     }
 
     /// `get_block_root_at_slot`.

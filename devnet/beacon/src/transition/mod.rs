@@ -51,3 +51,5 @@ pub use shuffling::Shuffling;
 pub use signatures::VerifySignatures;
 pub use slots::{advance, process_slots};
 pub use withdrawals::expected_withdrawals;
+
+pub(crate) use math::{Checked, place};

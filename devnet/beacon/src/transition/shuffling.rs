@@ -96,6 +96,7 @@ impl Shuffling {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
     use crate::types::{Mainnet, Minimal};
