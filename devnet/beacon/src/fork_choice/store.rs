@@ -43,8 +43,9 @@ pub struct Store<E: EthSpec> {
 }
 
 impl<E: EthSpec> Store<E> {
-    /// `get_forkchoice_store`: begins at a block whose state is trusted, genesis or a checkpoint. The state is the one right after that
-    /// block; the block itself is not needed.
+    /// `get_forkchoice_store`: begins at a block whose state is trusted, genesis or a finalized one. The state is the one right after that
+    /// block; the block itself is not needed. A block inside an epoch counts as the checkpoint of the next one, which it is when it was
+    /// finalized: the slots between were empty.
     ///
     /// # Errors
     /// [`ForkChoiceError::State`] when genesis time or slot leave the range of time.
@@ -55,7 +56,10 @@ impl<E: EthSpec> Store<E> {
             header.state_root = state_root;
         }
         let root = header.tree_hash_root();
-        let checkpoint = Checkpoint { epoch: anchor.current_epoch(), root };
+        let mut checkpoint = Checkpoint { epoch: anchor.current_epoch(), root };
+        if start_slot::<E>(checkpoint.epoch)? < header.slot {
+            checkpoint.epoch = checkpoint.epoch.plus(1).map_err(StateError::from)?;
+        }
         let seconds = anchor.time_at_slot(anchor.slot, &config)?;
         let genesis_ms = anchor.genesis_time.times(1_000).map_err(StateError::from)?;
         let time_ms = seconds.times(1_000).map_err(StateError::from)?;

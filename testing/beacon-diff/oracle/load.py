@@ -1,0 +1,46 @@
+"""The specification's module, as it is or with this chain's numbers."""
+
+import importlib.util
+import types
+from functools import lru_cache
+
+# What a POL-AI chain changes in the preset `minimal`: the limit of extra_data, and the blob limits of Lighthouse 5.3.
+CHAIN_LIMITS = {
+    "MAX_EXTRA_DATA_BYTES": (32, 512),
+    "MAX_BLOB_COMMITMENTS_PER_BLOCK": (4096, 16),
+    "KZG_COMMITMENT_INCLUSION_PROOF_DEPTH": (17, 9),
+}
+
+
+@lru_cache(None)
+def load(kind: str):
+    """A fresh module of `deneb/minimal`: "official", or "chain" with the three limits replaced in its source."""
+    origin = importlib.util.find_spec("eth_consensus_specs.deneb.minimal").origin
+    with open(origin, encoding="utf-8") as file:
+        source = file.read()
+    if kind == "chain":
+        for name, (old, new) in CHAIN_LIMITS.items():
+            before = f"\n{name} = Uint64({old})\n"
+            assert source.count(before) == 1, f"{name} is not {old} in this release of the specification"
+            source = source.replace(before, f"\n{name} = Uint64({new})\n")
+    module = types.ModuleType(f"deneb_minimal_{kind}")
+    module.__file__ = origin
+    exec(compile(source, origin, "exec"), module.__dict__)  # noqa: S102
+    # The trusted setup of KZG is not at hand, and not needed: nothing to prove is proven, and this chain carries no blobs.
+    module.is_data_available = lambda _root, commitments: len(commitments) == 0
+    dependent_root = module.get_shuffling_dependent_root
+
+    def get_shuffling_dependent_root(store, root, epoch):
+        """A store that does not begin at genesis has no block to answer with; what is older than it is common to all in it."""
+        try:
+            return dependent_root(store, root, epoch)
+        except KeyError:
+            return module.Root()
+
+    module.get_shuffling_dependent_root = get_shuffling_dependent_root
+    return module
+
+
+def configure(spec, **changes):
+    """Replaces values of the configuration."""
+    spec.config = spec.config._replace(**changes)
