@@ -29,7 +29,8 @@ def main(given: dict):
     else:
         state, deposits = random_state(spec, rng, keys, given["validators"]), rng.randint(1, 40)
     with signatures(True):
-        run = Simulation(spec, rng, keys, state, Frames(), with_faults=is_chain, deposits=deposits)
+        options = {"with_faults": is_chain, "deposits": deposits, "with_states": given.get("states", False)}
+        run = Simulation(spec, rng, keys, state, Frames(), **options)
         run.play(given["slots"])
 
 

@@ -10,7 +10,7 @@ class Blocks:
     def __init__(self, spec, rng, keys, tree, with_faults: bool):
         self.spec, self.rng, self.keys, self.tree, self.with_faults = spec, rng, keys, tree, with_faults
         self.make = Maker(spec, rng, keys, tree)
-        self.counts = {}
+        self.counts, self._signed = {}, {}
 
     def count(self, what: str, by: int = 1):
         """Counts what was played, so that a run that plays nothing is noticed."""
@@ -24,6 +24,18 @@ class Blocks:
             return trial
         except Exception:  # noqa: BLE001 (the specification raises whatever comes)
             return None
+
+    def _is_signed(self, state, attestation) -> bool:
+        """Whether the committee that this state sees is the one that signed: another branch can have another shuffling."""
+        try:
+            indexed = self.spec.get_indexed_attestation(state, attestation)
+        except Exception:  # noqa: BLE001
+            return False
+        key = bytes(indexed.hash_tree_root())
+        if key not in self._signed:
+            with signatures(True):
+                self._signed[key] = bool(self.spec.is_valid_indexed_attestation(state, indexed))
+        return self._signed[key]
 
     def operations(self, state, attestations) -> dict:
         """Random operations that fit one after the other, and everything the pool has."""
@@ -49,8 +61,9 @@ class Blocks:
                 with signatures(name in ("fault", "malfeasance")):
                     add(field, getattr(spec, process), getattr(self.make, name)(state), name)
         with signatures(False):
-            for attestation in attestations[: int(spec.MAX_ATTESTATIONS)]:
-                add("attestations", spec.process_attestation, attestation, "attestation")
+            for attestation in rng.sample(attestations, min(len(attestations), 10)):
+                if self._is_signed(scratch, attestation):
+                    add("attestations", spec.process_attestation, attestation, "attestation")
             for field, process, name, chance in (
                 ("voluntary_exits", "process_voluntary_exit", "exit", 0.3),
                 ("bls_to_execution_changes", "process_bls_to_execution_change", "bls_change", 0.2),

@@ -10,9 +10,9 @@ from .start import anchor_block
 class Simulation:
     """Plays slots and tells what happened, frame by frame."""
 
-    def __init__(self, spec, rng, keys, state, frames, *, with_faults: bool, deposits: int):
+    def __init__(self, spec, rng, keys, state, frames, *, with_faults: bool, deposits: int, with_states: bool):
         self.spec, self.rng, self.frames = spec, rng, frames
-        self.tree = DepositTree()
+        self.tree, self.with_states = DepositTree(), with_states
         self.blocks = Blocks(spec, rng, keys, self.tree, with_faults)
         if deposits:
             self.tree.data = [self.blocks.make.deposit_data(state) for _ in range(deposits)]
@@ -159,6 +159,8 @@ class Simulation:
                 self.tree.data += [self.blocks.make.deposit_data(self.advanced(self.head(), slot)) for _ in range(rng.randint(1, 3))]
             self.show()
             root = rng.choice(self.recent(slot))
-            self.frames.send("R", root, le(slot + 1, 8), self.advanced(root, slot + 1).hash_tree_root())
+            state = self.advanced(root, slot + 1)
+            whole = [state.encode_bytes()] if self.with_states else []
+            self.frames.send("R", root, le(slot + 1, 8), state.hash_tree_root(), *whole)
         finalized = int(self.store.finalized_checkpoint.epoch)
         self.frames.json("E", {"counts": self.blocks.counts, "finalized": finalized})

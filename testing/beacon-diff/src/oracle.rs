@@ -83,6 +83,7 @@ impl Run {
         arguments.insert("slots".into(), self.slots.into());
         arguments.insert("config".into(), changes);
         arguments.insert("dev_slash_small".into(), self.seed.is_multiple_of(2).into());
+        arguments.insert("states".into(), std::env::var_os("BEACON_DIFF_STATES").is_some().into());
         if let Some(genesis) = &self.genesis {
             arguments.insert("genesis".into(), genesis.clone());
         }

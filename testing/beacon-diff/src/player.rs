@@ -61,6 +61,22 @@ fn decode<T: Decode + ssz::Encode>(bytes: &[u8]) -> Option<T> {
     Some(value)
 }
 
+macro_rules! differing {
+    ($a:ident, $b:ident, $($field:ident)+) => {
+        [$((stringify!($field), $a.$field.as_ssz_bytes() == $b.$field.as_ssz_bytes())),+]
+    };
+}
+
+/// Names of the fields in which two states differ.
+fn different_fields<E: EthSpec>(a: &BeaconState<E>, b: &BeaconState<E>) -> Vec<&'static str> {
+    let fields = differing!(a, b, genesis_time genesis_validators_root slot fork latest_block_header block_roots state_roots
+        historical_roots eth1_data eth1_data_votes eth1_deposit_index validators balances randao_mixes slashings
+        previous_epoch_participation current_epoch_participation justification_bits previous_justified_checkpoint
+        current_justified_checkpoint finalized_checkpoint inactivity_scores current_sync_committee next_sync_committee
+        latest_execution_payload_header next_withdrawal_index next_withdrawal_validator_index historical_summaries);
+    fields.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
 impl<E: EthSpec> Player<E> {
     /// Before the first frame.
     pub const fn new(run: Run) -> Self {
@@ -177,7 +193,11 @@ impl<E: EthSpec> Player<E> {
             return;
         };
         let state = advance(&node.state, slot, self.store().config()).expect("empty slots");
-        assert_eq!(state.tree_hash_root(), B256::from(frame.array::<32>(2)), "{}: slot {slot}", self.place());
+        let expected = B256::from(frame.array::<32>(2));
+        if state.tree_hash_root() != expected {
+            let fields = frame.fields.get(3).map(|theirs| different_fields(&state, &decode(theirs).expect("a state")));
+            panic!("{}: slot {slot}: fields {fields:?} (BEACON_DIFF_STATES=1 names them)", self.place());
+        }
     }
 
     fn head(&self, frame: &Frame) {
