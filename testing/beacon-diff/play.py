@@ -1,8 +1,10 @@
 """Plays one simulated network from a seed and writes what happened to standard output, as frames.
 
-python play.py '{"seed": 1, "kind": "chain" or "official", "validators": 8, "slots": 40, "config": {...}, "genesis": {...}}'
+python play.py '{"seed": 1, "kind": "chain" or "official", "validators": 8, "slots": 40, "config": {...},
+    "dev_slash_small": true, "calm": false, "states": false, "genesis": {...}}'
 
-With `genesis` the run begins at the chain's genesis; without, at a random state.
+With `genesis` the run begins at the chain's genesis; without, at a random state. `calm`: no forks, nobody is missing, nothing is wrong.
+`states`: whole states beside the roots of every slot.
 """
 
 import json
@@ -29,7 +31,7 @@ def main(given: dict):
     else:
         state, deposits = random_state(spec, rng, keys, given["validators"]), rng.randint(1, 40)
     with signatures(True):
-        options = {"with_faults": is_chain, "deposits": deposits, "with_states": given.get("states", False)}
+        options = {"with_faults": is_chain, "deposits": deposits, "with_states": given["states"], "is_calm": given["calm"]}
         run = Simulation(spec, rng, keys, state, Frames(), **options)
         run.play(given["slots"])
 

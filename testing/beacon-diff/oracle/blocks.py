@@ -7,10 +7,10 @@ from .operations import Maker
 class Blocks:
     """The proposers of a chain."""
 
-    def __init__(self, spec, rng, keys, tree, with_faults: bool):
+    def __init__(self, spec, rng, keys, tree, with_faults: bool, is_calm: bool):
         self.spec, self.rng, self.keys, self.tree, self.with_faults = spec, rng, keys, tree, with_faults
         self.make = Maker(spec, rng, keys, tree)
-        self.counts, self._signed = {}, {}
+        self.counts, self._signed, self.is_calm = {}, {}, is_calm
 
     def count(self, what: str, by: int = 1):
         """Counts what was played, so that a run that plays nothing is noticed."""
@@ -55,7 +55,7 @@ class Blocks:
             kinds += [("proposer_slashings", "process_proposer_slashing", "fault", 0.12)]
             kinds += [("proposer_slashings", "process_proposer_slashing", "malfeasance", 0.05)]
         kinds += [("attester_slashings", "process_attester_slashing", "attester_slashing", 0.04)]
-        for field, process, name, chance in kinds:
+        for field, process, name, chance in [] if self.is_calm else kinds:
             if rng.random() < chance:
                 # Ours decide about the state, so their signatures are always looked at.
                 with signatures(name in ("fault", "malfeasance")):
@@ -65,7 +65,7 @@ class Blocks:
                 if self._is_signed(scratch, attestation):
                     add("attestations", spec.process_attestation, attestation, "attestation")
             for field, process, name, chance in (
-                ("voluntary_exits", "process_voluntary_exit", "exit", 0.3),
+                ("voluntary_exits", "process_voluntary_exit", "exit", 0.0 if self.is_calm else 0.3),
                 ("bls_to_execution_changes", "process_bls_to_execution_change", "bls_change", 0.2),
             ):
                 if rng.random() < chance:

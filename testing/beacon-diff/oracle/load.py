@@ -4,6 +4,8 @@ import importlib.util
 import types
 from functools import lru_cache
 
+from . import fast
+
 # What a POL-AI chain changes in the preset `minimal`: the limit of extra_data, and the blob limits of Lighthouse 5.3.
 CHAIN_LIMITS = {
     "MAX_EXTRA_DATA_BYTES": (32, 512),
@@ -29,6 +31,7 @@ REGISTRY_WALK = (
 def load(kind: str):
     """A fresh module of `deneb/minimal`: "official", or "chain" with the three limits replaced in its source."""
     origin = importlib.util.find_spec("eth_consensus_specs.deneb.minimal").origin
+    fast.install()
     with open(origin, encoding="utf-8") as file:
         source = file.read()
     if kind == "chain":

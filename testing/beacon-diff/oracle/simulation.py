@@ -10,10 +10,10 @@ from .start import anchor_block
 class Simulation:
     """Plays slots and tells what happened, frame by frame."""
 
-    def __init__(self, spec, rng, keys, state, frames, *, with_faults: bool, deposits: int, with_states: bool):
+    def __init__(self, spec, rng, keys, state, frames, *, with_faults: bool, deposits: int, with_states: bool, is_calm: bool):
         self.spec, self.rng, self.frames = spec, rng, frames
-        self.tree, self.with_states = DepositTree(), with_states
-        self.blocks = Blocks(spec, rng, keys, self.tree, with_faults)
+        self.tree, self.with_states, self.is_calm = DepositTree(), with_states, is_calm
+        self.blocks = Blocks(spec, rng, keys, self.tree, with_faults, is_calm)
         if deposits:
             self.tree.data = [self.blocks.make.deposit_data(state) for _ in range(deposits)]
             state.eth1_data = spec.Eth1Data(deposit_root=self.tree.root(deposits), deposit_count=deposits, block_hash=bytes(32))
@@ -22,8 +22,8 @@ class Simulation:
         self.store = spec.get_forkchoice_store(state, anchor)
         self.mutants = Mutants(self)
         self.pool = []
-        self._advanced = {}
-        self.participation = 0.95
+        self._advanced, self._head = {}, None
+        self.participation = 1.0 if is_calm else 0.95
 
     def count(self, what: str, by: int = 1):
         """As Blocks.count."""
@@ -48,6 +48,7 @@ class Simulation:
 
     def tick(self, time: int):
         """Moves the clock of both sides."""
+        self._head = None
         self.spec.on_tick(self.store, self.spec.Uint64(time))
         self.frames.send("T", le(time * 1000, 8))
 
@@ -60,7 +61,7 @@ class Simulation:
 
     def import_block(self, signed):
         """on_block, then what the block carries; both sides."""
-        spec, store = self.spec, self.store
+        spec, store, self._head = self.spec, self.store, None
         root = signed.message.hash_tree_root()
         with signatures(bool(signed.message.body.deposits)):
             accepted = self._verdict(lambda: spec.on_block(store, signed))
@@ -80,14 +81,16 @@ class Simulation:
         return sorted(near, key=lambda root: (int(blocks[root].slot), bytes(root))) or [self.head()]
 
     def head(self):
-        """get_head."""
-        return self.spec.get_head(self.store).root
+        """get_head, asked once for every change."""
+        if self._head is None:
+            self._head = self.spec.get_head(self.store).root
+        return self._head
 
     def propose(self, slot):
         """A block on the head, sometimes on another recent block; seldom two."""
         spec, rng = self.spec, self.rng
-        for _ in range(rng.choices([0, 1, 2], [14, 78, 8])[0]):
-            parent = self.head() if rng.random() < 0.87 else rng.choice(self.recent(slot))
+        for _ in range(1 if self.is_calm else rng.choices([0, 1, 2], [14, 78, 8])[0]):
+            parent = self.head() if self.is_calm or rng.random() < 0.87 else rng.choice(self.recent(slot))
             if self.store.blocks[parent].slot >= slot:
                 continue
             state = self.advanced(parent, slot)
@@ -98,8 +101,9 @@ class Simulation:
             with signatures(bool(block.body.deposits)):
                 signed, after = self.blocks.finish(state, block)
             assert after is not None, "a block built from operations that fit"
-            self.mutants.play(state, signed.message)
-            if rng.random() < 0.25:  # late, or just in time
+            if not self.is_calm:
+                self.mutants.play(state, signed.message)
+            if not self.is_calm and rng.random() < 0.25:  # late, or just in time
                 self.tick(self.start_time(slot) + rng.randrange(int(spec.config.SLOT_DURATION_MS) // 1000))
             self.import_block(signed)
 
@@ -109,13 +113,13 @@ class Simulation:
         head = self.head()
         for index in range(spec.get_committee_count_per_slot(self.advanced(head, slot), spec.compute_epoch_at_slot(slot))):
             choices = [root for root in self.recent(slot) if self.store.blocks[root].slot <= slot]
-            voted = head if rng.random() < 0.85 or not choices else rng.choice(choices)
+            voted = head if self.is_calm or rng.random() < 0.85 or not choices else rng.choice(choices)
             state = self.advanced(voted, slot)
             if index >= spec.get_committee_count_per_slot(state, spec.compute_epoch_at_slot(slot)):
                 continue
             epoch = spec.compute_epoch_at_slot(slot)
             target = spec.get_checkpoint_block(self.store, voted, epoch)
-            if rng.random() < 0.03:
+            if not self.is_calm and rng.random() < 0.03:
                 target = spec.Root(rng.randbytes(32))
             attestation = self.blocks.make.attestation(state, slot, index, voted, target, self.participation)
             self.pool.append(attestation)
@@ -125,7 +129,7 @@ class Simulation:
 
     def hear(self):
         """Attestations that come by themselves, in the slot after theirs or (refused) in the same."""
-        spec = self.spec
+        spec, self._head = self.spec, None
         for attestation in self.heard:
             with signatures(True):
                 accepted = self._verdict(lambda a=attestation: spec.on_attestation(self.store, a))
@@ -147,13 +151,13 @@ class Simulation:
         first = int(spec.get_current_slot(self.store))
         for number in range(first + 1, first + 1 + slots):
             slot = spec.Slot(number)
-            if number % 16 == 0:
+            if number % 16 == 0 and not self.is_calm:
                 self.participation = rng.choice([0.95, 0.95, 1.0, 0.7, 0.3])
             self.tick(self.start_time(slot))
             self.hear()
             self.propose(slot)
             self.attest(slot)
-            if rng.random() < 0.1:
+            if not self.is_calm and rng.random() < 0.1:
                 self.hear()
             if rng.random() < 0.15:
                 self.tree.data += [self.blocks.make.deposit_data(self.advanced(self.head(), slot)) for _ in range(rng.randint(1, 3))]

@@ -17,7 +17,7 @@ FAR = 2**64 - 1
 def chain_genesis(spec, given: dict, keys: Keys):
     """docs/PROTOCOL.md section 5 and the execution header that is given, turned into the state at slot 0."""
     seed = bytes.fromhex(given["seed"])
-    address = bytes.fromhex(account(seed)["address"].removeprefix("0x"))
+    address = account(seed)["address"]
     credentials = b"\x01" + bytes(11) + address
     validators = [
         spec.Validator(

@@ -8,9 +8,11 @@
 //! Everything here is for tests: what does not agree panics.
 
 mod frames;
+mod genesis;
 mod oracle;
 mod player;
 
 pub use frames::{Frame, Frames};
+pub use genesis::Genesis;
 pub use oracle::{CHAIN_NAME, Kind, Run};
 pub use player::{Player, Tally};

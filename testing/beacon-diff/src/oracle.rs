@@ -8,7 +8,7 @@ use pol_beacon::types::{Config, ForkVersions};
 use pol_core::{GenesisId, Hash32, domains::Domains, fault::FaultRules, params::Preset};
 use serde_json::{Map, Value, json};
 
-use crate::{Frames, Player, Tally};
+use crate::{Frames, Genesis, Player, Tally};
 use pol_beacon::types::{Minimal, OfficialMinimal};
 
 /// Name of the chain whose fork versions runs of [`Kind::Chain`] carry.
@@ -36,8 +36,10 @@ pub struct Run {
     pub slots: u32,
     /// Whether to drop what does not descend from the finalized block as soon as there is one.
     pub prune: bool,
+    /// Whether everybody is there, on one chain, and nothing is wrong.
+    pub calm: bool,
     /// What `chain_genesis` of the oracle begins with; None: a random state.
-    pub genesis: Option<Value>,
+    pub genesis: Option<Genesis>,
     /// The configuration of both sides.
     pub config: Config,
 }
@@ -53,11 +55,14 @@ impl Run {
             config.forks = ForkVersions::of_chain(&Domains::new(CHAIN_NAME, Hash32::ZERO));
             config.slot_seconds = 3;
         }
-        Self { seed, kind, validators, slots, prune: false, genesis: None, config }
+        Self { seed, kind, validators, slots, prune: false, calm: false, genesis: None, config }
     }
 
     /// Our slashings on a chain with this validators root; None for the official rules.
     pub fn faults(&self, genesis_validators_root: Hash32) -> Option<FaultRules> {
+        if let Some(genesis) = &self.genesis {
+            return genesis.config().faults;
+        }
         let domains = Domains::new(CHAIN_NAME, genesis_validators_root);
         let dev_slash_small = self.seed.is_multiple_of(2);
         (self.kind == Kind::Chain).then_some(FaultRules { preset: Preset::Minimal, dev_slash_small, domains })
@@ -82,12 +87,25 @@ impl Run {
         arguments.insert("validators".into(), self.validators.into());
         arguments.insert("slots".into(), self.slots.into());
         arguments.insert("config".into(), changes);
-        arguments.insert("dev_slash_small".into(), self.seed.is_multiple_of(2).into());
+        let dev_slash_small = self.faults(Hash32::ZERO).is_some_and(|rules| rules.dev_slash_small);
+        arguments.insert("dev_slash_small".into(), dev_slash_small.into());
+        arguments.insert("calm".into(), self.calm.into());
         arguments.insert("states".into(), std::env::var_os("BEACON_DIFF_STATES").is_some().into());
         if let Some(genesis) = &self.genesis {
-            arguments.insert("genesis".into(), genesis.clone());
+            arguments.insert("genesis".into(), genesis.arguments());
         }
         arguments.into()
+    }
+
+    /// A run that begins at the genesis of a POL-AI chain, made by both sides from the same inputs.
+    ///
+    /// # Panics
+    /// When pol-beacon refuses the inputs.
+    pub fn from_genesis(seed: u64, validators: u32, slots: u32) -> Self {
+        let genesis = Genesis::new(validators);
+        let mut run = Self::random(Kind::Chain, seed, validators, slots);
+        run.config = Config { faults: None, ..genesis.config() };
+        Self { genesis: Some(genesis), ..run }
     }
 
     /// Plays it through both sides.

@@ -50,7 +50,6 @@ impl Tally {
 pub struct Player<E: EthSpec> {
     run: Run,
     store: Option<Store<E>>,
-    start: Vec<u8>,
     frame: usize,
 }
 
@@ -80,12 +79,7 @@ fn different_fields<E: EthSpec>(a: &BeaconState<E>, b: &BeaconState<E>) -> Vec<&
 impl<E: EthSpec> Player<E> {
     /// Before the first frame.
     pub const fn new(run: Run) -> Self {
-        Self { run, store: None, start: Vec::new(), frame: 0 }
-    }
-
-    /// SSZ of the state that the run began at.
-    pub fn start(&self) -> &[u8] {
-        &self.start
+        Self { run, store: None, frame: 0 }
     }
 
     /// Plays all frames; None without the last one.
@@ -121,11 +115,11 @@ impl<E: EthSpec> Player<E> {
         format!("{:?} seed {} validators {} frame {}", run.kind, run.seed, run.validators, self.frame)
     }
 
-    fn store(&self) -> &Store<E> {
+    const fn store(&self) -> &Store<E> {
         self.store.as_ref().expect("the first frame is the state")
     }
 
-    fn store_mut(&mut self) -> &mut Store<E> {
+    const fn store_mut(&mut self) -> &mut Store<E> {
         self.store.as_mut().expect("the first frame is the state")
     }
 
@@ -135,7 +129,9 @@ impl<E: EthSpec> Player<E> {
         assert_eq!(root, B256::from(frame.array::<32>(1)), "{}: root of the first state", self.place());
         let mut config = self.run.config;
         config.faults = self.run.faults(Hash32(state.genesis_validators_root.0));
-        self.start = frame.field(0).to_vec();
+        if let Some(genesis) = &self.run.genesis {
+            assert!(genesis.files().genesis_ssz == frame.field(0), "{}: genesis.ssz", self.place());
+        }
         self.store = Some(Store::new(state, config).expect("a store"));
     }
 
