@@ -7,10 +7,10 @@ from .operations import Maker
 class Blocks:
     """The proposers of a chain."""
 
-    def __init__(self, spec, rng, keys, tree, with_faults: bool, is_calm: bool):
+    def __init__(self, spec, rng, keys, tree, with_faults: bool, is_calm: bool, is_small: bool):
         self.spec, self.rng, self.keys, self.tree, self.with_faults = spec, rng, keys, tree, with_faults
         self.make = Maker(spec, rng, keys, tree)
-        self.counts, self._signed, self.is_calm = {}, {}, is_calm
+        self.counts, self._signed, self.is_calm, self.is_small = {}, {}, is_calm, is_small
 
     def count(self, what: str, by: int = 1):
         """Counts what was played, so that a run that plays nothing is noticed."""
@@ -75,6 +75,7 @@ class Blocks:
     def payload(self, state):
         """A payload that the beacon chain's own rules accept."""
         spec, rng = self.spec, self.rng
+        limit = int(spec.MAX_EXTRA_DATA_BYTES)
         expected = spec.get_expected_withdrawals(state).withdrawals
         self.count("withdrawal", len(expected))
         return spec.ExecutionPayload(
@@ -82,16 +83,16 @@ class Blocks:
             fee_recipient=rng.randbytes(20),
             state_root=rng.randbytes(32),
             receipts_root=rng.randbytes(32),
-            logs_bloom=rng.randbytes(256) if rng.random() < 0.1 else bytes(256),
+            logs_bloom=rng.randbytes(256) if rng.random() < 0.1 and not self.is_small else bytes(256),
             prev_randao=spec.get_randao_mix(state, spec.get_current_epoch(state)),
             block_number=rng.randrange(2**64),
             gas_limit=rng.randrange(2**40),
             gas_used=rng.randrange(2**40),
             timestamp=spec.compute_time_at_slot(state, state.slot),
-            extra_data=rng.randbytes(rng.choice([0, 32, int(spec.MAX_EXTRA_DATA_BYTES), rng.randint(0, int(spec.MAX_EXTRA_DATA_BYTES))])),
+            extra_data=b"" if self.is_small else rng.randbytes(rng.choice([0, 32, limit, rng.randint(0, limit)])),
             base_fee_per_gas=rng.randrange(2**256),
             block_hash=rng.randbytes(32),
-            transactions=[rng.randbytes(rng.randint(0, 70)) for _ in range(rng.choice([0, 0, 1, 3]))],
+            transactions=[] if self.is_small else [rng.randbytes(rng.randint(0, 70)) for _ in range(rng.choice([0, 0, 1, 3]))],
             withdrawals=expected,
             blob_gas_used=rng.randrange(2**64),
             excess_blob_gas=rng.randrange(2**64),

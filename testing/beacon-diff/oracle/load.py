@@ -6,12 +6,10 @@ from functools import lru_cache
 
 from . import fast
 
-# What a POL-AI chain changes in the preset `minimal`: the limit of extra_data, and the blob limits of Lighthouse 5.3.
-CHAIN_LIMITS = {
-    "MAX_EXTRA_DATA_BYTES": (32, 512),
-    "MAX_BLOB_COMMITMENTS_PER_BLOCK": (4096, 16),
-    "KZG_COMMITMENT_INCLUSION_PROOF_DEPTH": (17, 9),
-}
+# What a POL-AI chain changes in a preset: the limit of extra_data, and in `minimal` the blob limits, to those of Lighthouse 5.3.
+EXTRA_DATA = {"MAX_EXTRA_DATA_BYTES": (32, 512)}
+BLOBS = {"MAX_BLOB_COMMITMENTS_PER_BLOCK": (4096, 16), "KZG_COMMITMENT_INCLUSION_PROOF_DEPTH": (17, 9)}
+CHAIN_LIMITS = {"minimal": {**EXTRA_DATA, **BLOBS}, "mainnet": EXTRA_DATA}
 
 
 # In process_registry_updates the SSZ library's view of the list goes stale when initiate_validator_exit writes through the state: a later
@@ -28,21 +26,21 @@ REGISTRY_WALK = (
 
 
 @lru_cache(None)
-def load(kind: str):
-    """A fresh module of `deneb/minimal`: "official", or "chain" with the three limits replaced in its source."""
-    origin = importlib.util.find_spec("eth_consensus_specs.deneb.minimal").origin
+def load(kind: str, preset: str = "minimal"):
+    """A fresh module of Deneb: "official", or "chain" with the limits replaced in its source."""
+    origin = importlib.util.find_spec(f"eth_consensus_specs.deneb.{preset}").origin
     fast.install()
     with open(origin, encoding="utf-8") as file:
         source = file.read()
     if kind == "chain":
-        for name, (old, new) in CHAIN_LIMITS.items():
+        for name, (old, new) in CHAIN_LIMITS[preset].items():
             before = f"\n{name} = Uint64({old})\n"
             assert source.count(before) == 1, f"{name} is not {old} in this release of the specification"
             source = source.replace(before, f"\n{name} = Uint64({new})\n")
     before, after = REGISTRY_WALK
     assert source.count(before) == 1, "process_registry_updates reads otherwise in this release of the specification"
     source = source.replace(before, after)
-    module = types.ModuleType(f"deneb_minimal_{kind}")
+    module = types.ModuleType(f"deneb_{preset}_{kind}")
     module.__file__ = origin
     exec(compile(source, origin, "exec"), module.__dict__)  # noqa: S102
     # The trusted setup of KZG is not at hand, and not needed: nothing to prove is proven, and this chain carries no blobs.

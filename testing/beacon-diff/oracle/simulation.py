@@ -10,15 +10,18 @@ from .start import anchor_block
 class Simulation:
     """Plays slots and tells what happened, frame by frame."""
 
-    def __init__(self, spec, rng, keys, state, frames, *, with_faults: bool, deposits: int, with_states: bool, is_calm: bool):
+    def __init__(self, spec, rng, keys, state, frames, *, with_faults: bool, deposits: int, with_states: bool, is_calm: bool, is_small: bool = False, genesis_root_only: bool = False):
         self.spec, self.rng, self.frames = spec, rng, frames
-        self.tree, self.with_states, self.is_calm = DepositTree(), with_states, is_calm
-        self.blocks = Blocks(spec, rng, keys, self.tree, with_faults, is_calm)
+        self.tree, self.with_states, self.is_calm, self.is_small = DepositTree(), with_states, is_calm, is_small
+        self.blocks = Blocks(spec, rng, keys, self.tree, with_faults, is_calm, is_small)
         if deposits:
             self.tree.data = [self.blocks.make.deposit_data(state) for _ in range(deposits)]
             state.eth1_data = spec.Eth1Data(deposit_root=self.tree.root(deposits), deposit_count=deposits, block_hash=bytes(32))
         anchor = anchor_block(spec, state)
-        frames.send("S", state.encode_bytes(), state.hash_tree_root())
+        if genesis_root_only:
+            frames.send("G", state.hash_tree_root())
+        else:
+            frames.send("S", state.encode_bytes(), state.hash_tree_root())
         self.store = spec.get_forkchoice_store(state, anchor)
         self.mutants = Mutants(self)
         self.pool = []
@@ -101,7 +104,7 @@ class Simulation:
             with signatures(bool(block.body.deposits)):
                 signed, after = self.blocks.finish(state, block)
             assert after is not None, "a block built from operations that fit"
-            if not self.is_calm:
+            if not (self.is_calm or self.is_small):
                 self.mutants.play(state, signed.message)
             if not self.is_calm and rng.random() < 0.25:  # late, or just in time
                 self.tick(self.start_time(slot) + rng.randrange(int(spec.config.SLOT_DURATION_MS) // 1000))
@@ -144,6 +147,13 @@ class Simulation:
         fields = [c.encode_bytes() for c in checkpoints]
         self.frames.send("H", self.head(), *fields, store.proposer_boost_root)
 
+    def anybody(self, slot) -> bool:
+        """Whether every recent branch still has active validators, now and soon."""
+        spec = self.spec
+        states = [self.store.block_states[root] for root in self.recent(slot)]
+        epoch = spec.compute_epoch_at_slot(slot)
+        return all(spec.get_active_validator_indices(state, spec.Epoch(epoch + i)) for state in states for i in (0, 2))
+
     def play(self, slots: int):
         """Plays that many slots after the start."""
         spec, rng = self.spec, self.rng
@@ -151,6 +161,9 @@ class Simulation:
         first = int(spec.get_current_slot(self.store))
         for number in range(first + 1, first + 1 + slots):
             slot = spec.Slot(number)
+            if not self.anybody(slot):
+                self.count("end of a chain without validators")
+                break
             if number % 16 == 0 and not self.is_calm:
                 self.participation = rng.choice([0.95, 0.95, 1.0, 0.7, 0.3])
             self.tick(self.start_time(slot))

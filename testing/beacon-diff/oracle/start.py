@@ -37,7 +37,7 @@ def chain_genesis(spec, given: dict, keys: Keys):
         receipts_root=bytes.fromhex(given["execution_receipts_root"]),
         gas_limit=given["gas_limit"],
         timestamp=given["genesis_time"],
-        extra_data=bytes(64),
+        extra_data=bytes(min(64, int(spec.MAX_EXTRA_DATA_BYTES))),
         base_fee_per_gas=given["base_fee_per_gas"],
         block_hash=block_hash,
         transactions_root=spec.List[spec.Transaction, spec.MAX_TRANSACTIONS_PER_PAYLOAD]().hash_tree_root(),
@@ -107,9 +107,9 @@ def random_validator(spec, rng, keys: Keys, label, epoch: int, finalized: int):
     return v
 
 
-def random_state(spec, rng, keys: Keys, count: int):
+def random_state(spec, rng, keys: Keys, count: int, epoch: int | None = None):
     """A state right after a block, with validators in every phase, scores, flags, slashings and votes."""
-    epoch = rng.choice([0, 1, 2, 5, 9, 17, 40, 70])
+    epoch = rng.choice([0, 1, 2, 5, 9, 17, 40, 70]) if epoch is None else epoch
     slot = epoch * spec.SLOTS_PER_EPOCH  # fork choice begins at a checkpoint
     finalized = max(0, epoch - rng.choice([2, 2, 3, 7]))
     justified = min(max(finalized, epoch - rng.choice([1, 1, 2])), max(epoch - 1, 0))

@@ -30,15 +30,15 @@ pub struct Genesis {
 }
 
 impl Genesis {
-    /// A chain with this many validators.
+    /// A chain on a preset, with this many validators.
     ///
     /// # Panics
     /// When pol-core or pol-beacon refuses the inputs.
-    pub fn new(validators: u32) -> Self {
+    pub fn new(preset: Preset, validators: u32) -> Self {
         let execution = execution();
         let parameters = ChainParameters {
             genesis_time: TIME,
-            preset: Preset::Minimal,
+            preset,
             slot_seconds: 3,
             chain_id: 1_337_001,
             genesis_validators_root: validators_root(&GenesisSeed::from_bytes(SEED), validators).expect("a root"),

@@ -102,10 +102,9 @@ impl Run {
     /// # Panics
     /// When pol-beacon refuses the inputs.
     pub fn from_genesis(seed: u64, validators: u32, slots: u32) -> Self {
-        let genesis = Genesis::new(validators);
-        let mut run = Self::random(Kind::Chain, seed, validators, slots);
-        run.config = Config { faults: None, ..genesis.config() };
-        Self { genesis: Some(genesis), ..run }
+        let genesis = Genesis::new(Preset::Minimal, validators);
+        let run = Self::random(Kind::Chain, seed, validators, slots);
+        Self { config: Config { faults: None, ..genesis.config() }, genesis: Some(genesis), ..run }
     }
 
     /// Plays it through both sides.

@@ -82,6 +82,14 @@ impl<E: EthSpec> Player<E> {
         Self { run, store: None, frame: 0 }
     }
 
+    /// Finalized epoch of the store.
+    ///
+    /// # Panics
+    /// Before the first frame.
+    pub const fn finalized(&self) -> u64 {
+        self.store().finalized_checkpoint().epoch
+    }
+
     /// Plays all frames; None without the last one.
     ///
     /// # Panics
@@ -98,6 +106,7 @@ impl<E: EthSpec> Player<E> {
         self.frame += 1;
         match frame.tag {
             'S' => self.begin(frame),
+            'G' => self.begin_at_genesis(frame),
             'T' => self.tick(u64::from_le_bytes(frame.array(0))),
             'B' => self.block(frame),
             'X' => self.mutant(frame),
@@ -133,6 +142,12 @@ impl<E: EthSpec> Player<E> {
             assert!(genesis.files().genesis_ssz == frame.field(0), "{}: genesis.ssz", self.place());
         }
         self.store = Some(Store::new(state, config).expect("a store"));
+    }
+
+    /// As `begin`, with the state that pol-beacon makes itself.
+    fn begin_at_genesis(&mut self, frame: &Frame) {
+        let ssz = self.run.genesis.as_ref().expect("a run from genesis").files().genesis_ssz;
+        self.begin(&Frame { tag: 'S', fields: vec![ssz, frame.field(0).to_vec()] });
     }
 
     fn tick(&mut self, time_ms: u64) {

@@ -45,8 +45,10 @@ pub use block::{apply_block, apply_unsigned, state_transition};
 pub use caches::Caches;
 pub use error::{OperationKind, SignatureOf, StateError, TransitionError};
 pub use math::Overflow;
-pub use operations::{OperationError, attesting_indices, indexed_attestation, slashable_by, verify_indexed};
-pub(crate) use proposers::next_sync_committee;
+pub use operations::{
+    Operation, OperationError, apply_operation, attesting_indices, indexed_attestation, slashable_by, verify_indexed,
+};
+pub use proposers::next_sync_committee;
 pub use shuffling::Shuffling;
 pub use signatures::VerifySignatures;
 pub use slots::{advance, process_slots};

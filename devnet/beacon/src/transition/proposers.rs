@@ -52,7 +52,10 @@ pub(crate) fn of_epoch<E: EthSpec>(state: &BeaconState<E>) -> Result<Vec<Validat
 }
 
 /// `get_next_sync_committee`: seats can go to one validator twice.
-pub(crate) fn next_sync_committee<E: EthSpec>(state: &BeaconState<E>) -> Result<SyncCommittee<E>, StateError> {
+///
+/// # Errors
+/// [`StateError::NobodyActive`] in the next epoch; [`StateError::Key`] for a registry key that is none.
+pub fn next_sync_committee<E: EthSpec>(state: &BeaconState<E>) -> Result<SyncCommittee<E>, StateError> {
     let epoch = state.current_epoch().plus(1)?;
     let active = state.active_indices(epoch);
     if active.is_empty() {

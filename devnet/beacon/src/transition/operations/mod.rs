@@ -16,11 +16,14 @@ use alloy_primitives::B256;
 use pol_core::bls::PublicKey;
 
 use super::{
-    OperationKind, SignatureOf, StateError, TransitionError,
+    OperationKind, SignatureOf, StateError, TransitionError, VerifySignatures,
     math::{Checked, length},
     signatures::Signatures,
 };
-use crate::types::{BeaconBlockBody, BeaconState, Config, EthSpec, MAX_DEPOSITS, SignatureBytes};
+use crate::types::{
+    Attestation, AttesterSlashing, BeaconBlockBody, BeaconState, Config, Deposit, EthSpec, MAX_DEPOSITS, ProposerSlashing,
+    SignatureBytes, SignedBlsToExecutionChange, SignedVoluntaryExit,
+};
 
 /// What one operation's check gets besides the state.
 struct Context<'a> {
@@ -72,6 +75,50 @@ impl<E: EthSpec> Runner<'_, E> {
         }
         Ok(())
     }
+}
+
+/// One operation of a block, as a pool holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the types say it")]
+pub enum Operation {
+    ProposerSlashing(Box<ProposerSlashing>),
+    AttesterSlashing(Box<AttesterSlashing>),
+    Attestation(Box<Attestation>),
+    Deposit(Box<Deposit>),
+    VoluntaryExit(SignedVoluntaryExit),
+    BlsToExecutionChange(SignedBlsToExecutionChange),
+}
+
+/// The state after one operation, all signatures verified: what a pool asks of an operation before it keeps it, and a proposer before it
+/// packs it. A proof of section 11 that is packed later must be asked about again: it ages.
+///
+/// # Errors
+/// [`TransitionError::Operation`], [`TransitionError::Signature`]; [`TransitionError::State`] (ours).
+pub fn apply_operation<E: EthSpec>(
+    state: &BeaconState<E>,
+    operation: &Operation,
+    config: &Config,
+) -> Result<BeaconState<E>, TransitionError> {
+    use core::slice::from_ref;
+
+    let mut after = state.clone();
+    let mut signatures = Signatures::new(VerifySignatures::Yes);
+    let mut run = Runner { state: &mut after, config, signatures: &mut signatures };
+    match operation {
+        Operation::ProposerSlashing(one) => {
+            run.all(OperationKind::ProposerSlashing, from_ref(&**one), proposer_slashing::process)
+        }
+        Operation::AttesterSlashing(one) => {
+            run.all(OperationKind::AttesterSlashing, from_ref(&**one), attester_slashing::process)
+        }
+        Operation::Attestation(one) => run.all(OperationKind::Attestation, from_ref(&**one), attestation::process),
+        Operation::Deposit(one) => run.all(OperationKind::Deposit, from_ref(&**one), deposit::process),
+        Operation::VoluntaryExit(one) => run.all(OperationKind::VoluntaryExit, from_ref(one), exit::process),
+        Operation::BlsToExecutionChange(one) => run.all(OperationKind::BlsToExecutionChange, from_ref(one), bls_change::process),
+    }?;
+    signatures.verify()?;
+    after.apply_pending()?;
+    Ok(after)
 }
 
 pub(super) fn process_operations<E: EthSpec>(
