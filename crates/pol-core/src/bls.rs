@@ -11,11 +11,15 @@
 //! # What it does not protect against
 //! Aggregates are safe against rogue keys only among keys whose possession was proven: validators' deposits do that.
 
+mod batch;
+
 use core::{fmt, num::NonZeroU64};
 
 use blst::{BLST_ERROR, MultiPoint as _, min_pk};
 
 use crate::{Hash32, text};
+
+pub use batch::{Claim, verify_all};
 
 /// Bytes of a compressed public key.
 pub const PUBLIC_KEY_BYTES: usize = 48;
