@@ -14,7 +14,7 @@ use std::{
 
 use libp2p::{PeerId, identity::Keypair};
 use pol_core::GenesisId;
-use pol_kit::fs::{PrivateError, create_private_file, read_private, remove_unfinished};
+use pol_kit::fs::{PrivateError, create_private_file, read_private};
 
 use crate::envelope::{self, SealError};
 
@@ -28,14 +28,6 @@ pub enum IdentityError {
     /// The file cannot be read or written, is none, or lets others in.
     #[error("node key: {0}")]
     File(#[from] PrivateError),
-    /// What a killed process left behind cannot be removed.
-    #[error("node key: {}: {source}", directory.display())]
-    Directory {
-        /// The data directory.
-        directory: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
     /// Not a key pair.
     #[error("node key: {}: found bytes that are no Ed25519 key pair of libp2p", path.display())]
     Encoding {
@@ -64,13 +56,12 @@ impl Identity {
                 bytes.fill(0);
                 Self::of(keypair.ok(), path)
             }
-            Err(PrivateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::create(directory, path),
+            Err(PrivateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::create(path),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn create(directory: &Path, path: PathBuf) -> Result<Self, IdentityError> {
-        remove_unfinished(directory).map_err(|source| IdentityError::Directory { directory: directory.to_owned(), source })?;
+    fn create(path: PathBuf) -> Result<Self, IdentityError> {
         let keypair = Keypair::generate_ed25519();
         let Ok(mut bytes) = keypair.to_protobuf_encoding() else { return Err(IdentityError::Encoding { path }) };
         let created = create_private_file(&path, &bytes);
@@ -133,7 +124,6 @@ mod tests {
     #[test]
     fn an_identity_is_the_same_after_a_restart_and_readable_by_its_owner_only() {
         let dir = Scratch::new();
-        fs::write(dir.path().join(".unfinished-x"), b"half a key").unwrap();
         let first = Identity::load_or_create(dir.path()).unwrap();
         let again = Identity::load_or_create(dir.path()).unwrap();
         assert_eq!(first.node_key(), again.node_key());

@@ -134,6 +134,11 @@ impl Shared {
         locked(&self.quotas).admit_record(record, self.now())
     }
 
+    /// Whether one more record of another node may be gossiped on.
+    pub fn admit_forward(&self) -> bool {
+        locked(&self.quotas).admit_forward(self.now())
+    }
+
     /// Counts an offence; says whether the peer is banned now.
     pub fn penalize(&self, peer: PeerId, address: Option<IpAddr>, offence: Offence) -> bool {
         let standing = locked(&self.scores).penalize(peer, address, offence, self.now());

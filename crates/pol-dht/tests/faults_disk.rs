@@ -11,10 +11,11 @@ use common::{
     child::{Process, say, told},
     container,
     daemon::{Daemon, chain, chain_toml, command, free_port},
-    eventually, sign_ack, trainer, update,
+    eventually, member, sign_ack, trainer, update,
 };
 use libp2p::Multiaddr;
 use pol_core::{UpdateId, sha256};
+use pol_kit::fs::create_private_directory;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::tempdir;
 
@@ -95,15 +96,24 @@ async fn a_full_disk_refuses_puts_clearly_serves_gets_and_recovers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_on_a_full_disk_answers_and_catches_up_with_room_again() {
     let (dir, chain) = (tempdir().unwrap(), chain(7));
-    let sender = Running::start_with(chain.genesis_id(), chain.domains(), &dir.path().join("sender"), vec![]);
     let chain_file = dir.path().join("chain.toml");
     std::fs::write(&chain_file, chain_toml(7)).unwrap();
-    let put = async |number: u64| {
-        let signed = sign_ack(update(number), &common::member(0), &chain.domains());
-        sender.node.put_value(signed.raw().key(), &signed.raw().to_value()).await.unwrap();
+    let node = |name: &str| {
+        let directory = dir.path().join(name);
+        create_private_directory(&directory).unwrap();
+        Running::start_with(chain.genesis_id(), chain.domains(), &directory.join("dht_db"), vec![])
+    };
+    let put = async |node: &pol_dht::Node, number: u64| {
+        let signed = sign_ack(update(number), &member(0), &chain.domains());
+        node.put_value(signed.raw().key(), &signed.raw().to_value()).await.unwrap();
     };
     let shown = |number: u64| format!("/dht/records/{}", update(number));
-    put(0).await;
+    // What the daemon has from an earlier run is on its disk for certain.
+    let earlier = node("daemon");
+    put(&earlier.node, 0).await;
+    earlier.stop().await;
+
+    let sender = node("sender");
     let (port, bootstrap) = (free_port(), sender.address().await.to_string());
     let flags = ["--chain", chain_file.to_str().unwrap(), "--bootstrap", &bootstrap];
     let mut daemon = Daemon::start(command("trap '' XFSZ", port, &dir.path().join("daemon"), &flags), port);
@@ -111,7 +121,7 @@ async fn a_daemon_on_a_full_disk_answers_and_catches_up_with_room_again() {
 
     limit_files(Some(daemon.id()), Some(1));
     for number in 1..=100 {
-        put(number).await;
+        put(&sender.node, number).await;
     }
     // Long enough for the store to fail, to open again and to try again.
     for _ in 0..120 {

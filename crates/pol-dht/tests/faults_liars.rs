@@ -179,7 +179,7 @@ async fn liars(honest: usize, liars: usize) {
         .collect();
     nothing_forged(&cluster, &honest_keys, &told.into_iter().collect::<Vec<_>>()).await;
     cluster.nobody_honest_is_banned();
-    let bans: usize = cluster.nodes().map(|node| node.shared().bans()).sum();
+    let bans: usize = cluster.nodes().map(|node| node.shared().bans().count).sum();
     println!("{:?}: no lie is stored or served; {bans} bans", start.elapsed());
     assert!(bans > liars, "the lies reached nobody");
     drop(staying);

@@ -58,6 +58,27 @@ async fn records_of_both_halves_converge_when_a_partition_heals() {
     cluster.stop().await;
 }
 
+/// One member wrote more while a node was cut off than its quota lets anybody send unasked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_cut_off_catches_up_with_a_member_who_wrote_much() {
+    let cluster = Cluster::start(3, MEMBERS).await;
+    cluster.met(2).await;
+    let partition = cut(&cluster, &[0, 1], &[2]);
+    for number in 0..300 {
+        cluster.put_ack(0, update(number), 0).await;
+    }
+    none_has(&cluster, &[2], 0..300);
+    partition.heal();
+    let healed = Instant::now();
+    for number in 0..300 {
+        let held = || async { (!cluster.node(2).acks(update(number), 1).unwrap().is_empty()).then_some(()) };
+        eventually("every ACK", held).await;
+    }
+    println!("caught up {:?} after healing", healed.elapsed());
+    cluster.nobody_honest_is_banned();
+    cluster.stop().await;
+}
+
 /// No node of one half names one of the other as its bootstrap peer but node 3, which names node 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_halves_whose_connections_all_broke_find_each_other_and_converge() {

@@ -15,11 +15,15 @@ use pol_core::{GenesisId, params::ID_TTL_SECONDS, record::Topic, sha256};
 use super::{
     exchange,
     limits::{
-        CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER, EXCHANGE_STREAMS, EXCHANGE_TIMEOUT, GOSSIP_BYTES_MAX,
-        GOSSIP_DUPLICATES, KAD_K, KAD_PACKET_BYTES, KAD_QUERY_TIMEOUT, PENDING_CONNECTIONS_MAX,
+        CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER, EXCHANGE_STREAMS, EXCHANGE_TIMEOUT, GOSSIP_BUFFER_BYTES,
+        GOSSIP_BYTES_MAX, GOSSIP_DUPLICATES, GOSSIP_IDS_MAX, GOSSIP_QUEUE, KAD_K, KAD_PACKET_BYTES, KAD_QUERY_TIMEOUT,
+        PENDING_CONNECTIONS_MAX,
     },
     shelf::Shelf,
 };
+
+/// Gossip about our topics: others are not kept track of, however many a peer subscribes to.
+pub(crate) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
 
 /// Everything a node speaks. Names of protocols carry the chain, so peers of another genesis share none but the plumbing.
 #[derive(NetworkBehaviour)]
@@ -35,7 +39,7 @@ pub(crate) struct Behaviour {
     /// Records and providers by key.
     pub(crate) kad: kad::Behaviour<Shelf>,
     /// What is new.
-    pub(crate) gossip: gossipsub::Behaviour,
+    pub(crate) gossip: Gossip,
     /// Deltas and anti-entropy.
     pub(crate) exchange: request_response::Behaviour<exchange::Codec>,
     /// Whether we can be reached, and telling others whether they can.
@@ -98,23 +102,29 @@ fn kademlia(local: libp2p::PeerId, genesis_id: GenesisId, shelf: Shelf) -> kad::
     behaviour
 }
 
-fn gossip(genesis_id: GenesisId) -> Result<gossipsub::Behaviour, BehaviourError> {
-    let config = gossipsub::ConfigBuilder::default()
+fn gossip(genesis_id: GenesisId) -> Result<Gossip, BehaviourError> {
+    let topics = Topic::ALL.map(|topic| gossipsub::IdentTopic::new(topic.name(genesis_id)));
+    let mut config = gossipsub::ConfigBuilder::default();
+    config
         .protocol_id_prefix(format!("/pol-ai/{}/gossip", short_name(genesis_id)))
-        .max_transmit_size(GOSSIP_BYTES_MAX)
+        .max_transmit_size(GOSSIP_BUFFER_BYTES)
+        .max_control_messages_sent(GOSSIP_IDS_MAX)
+        .connection_handler_queue_len(GOSSIP_QUEUE)
         .duplicate_cache_time(GOSSIP_DUPLICATES)
         // Records are signed inside; the message around them needs no author and no sequence number.
         .validation_mode(gossipsub::ValidationMode::Anonymous)
         .validate_messages()
         .message_id_fn(|message| gossipsub::MessageId::new(&sha256(&[message.topic.as_str().as_bytes(), &message.data])))
-        .flood_publish(true)
-        .build()
-        .map_err(|error| BehaviourError::Gossip(error.to_string()))?;
-    let mut behaviour = gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, config)
+        .flood_publish(true);
+    for topic in &topics {
+        config.max_transmit_size_for_topic(GOSSIP_BYTES_MAX, topic.hash());
+    }
+    let config = config.build().map_err(|error| BehaviourError::Gossip(error.to_string()))?;
+    let ours = gossipsub::WhitelistSubscriptionFilter(topics.iter().map(gossipsub::IdentTopic::hash).collect());
+    let mut behaviour = Gossip::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, config, ours)
         .map_err(|error| BehaviourError::Gossip(error.to_owned()))?;
-    for topic in Topic::ALL {
-        let topic = gossipsub::IdentTopic::new(topic.name(genesis_id));
-        behaviour.subscribe(&topic).map_err(|error| BehaviourError::Gossip(error.to_string()))?;
+    for topic in &topics {
+        behaviour.subscribe(topic).map_err(|error| BehaviourError::Gossip(error.to_string()))?;
     }
     Ok(behaviour)
 }

@@ -51,6 +51,12 @@ impl Dialer {
         let bare = without_peer(address);
         for (_, target) in self.targets.iter_mut().filter(|(wanted, _)| without_peer(wanted) == bare) {
             target.connected = Some(peer);
+        }
+    }
+
+    /// It is one of ours, too: from now on a loss is worth calling at once.
+    pub(crate) fn identified(&mut self, peer: &PeerId) {
+        for target in self.targets.values_mut().filter(|target| target.connected == Some(*peer)) {
             target.pause = REDIAL_FIRST;
         }
     }
@@ -86,6 +92,10 @@ mod tests {
         let peer = PeerId::random();
         dialer.connected(&address.clone().with(Protocol::P2p(peer)), peer);
         assert!(dialer.due(now + Duration::from_secs(600)).is_empty());
+        dialer.disconnected(&peer, now);
+        assert!(dialer.due(now + REDIAL_FIRST).is_empty(), "somebody answers there, but nobody of ours");
+        dialer.connected(&address.clone().with(Protocol::P2p(peer)), peer);
+        dialer.identified(&peer);
         dialer.disconnected(&peer, now);
         assert!(dialer.due(now).is_empty());
         assert_eq!(dialer.due(now + REDIAL_FIRST), [address]);

@@ -1,22 +1,20 @@
 //! The one task that owns the swarm.
 
+mod peers;
 mod queries;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::StreamExt as _;
 use libp2p::{
-    Multiaddr, PeerId, Swarm, gossipsub, identify, kad,
-    multiaddr::Protocol,
-    ping,
+    Multiaddr, PeerId, Swarm, gossipsub, identify, kad, ping,
     request_response::OutboundRequestId,
-    swarm::{ConnectionId, SwarmEvent, dial_opts::DialOpts},
+    swarm::{SwarmEvent, dial_opts::DialOpts},
 };
 use pol_core::record::{RecordKey, Topic};
 use tokio::{
@@ -26,30 +24,19 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    behaviour::{Behaviour, BehaviourEvent, protocol_version},
+    behaviour::{Behaviour, BehaviourEvent},
     dialer::Dialer,
     exchange::Response,
-    handle::{AskError, Command, PeerInfo},
-    intake::{Arrival, Judged, Verdict, offence},
+    handle::{AskError, Command},
+    intake::{Arrival, Judged, Verdict, Way, offence},
+    limits::EARLIER_PEERS_MAX,
 };
 use crate::{
-    quota::Offence,
+    quota::{Offence, QuotaError},
     shared::Shared,
     store::PeerEntry,
     verify::{Body, RawRecord, VerifiedRecord},
 };
-
-/// Addresses of one peer that are put into the routing table.
-const ADDRESSES_PER_PEER: usize = 8;
-
-#[derive(Debug)]
-struct Connected {
-    connections: BTreeMap<ConnectionId, Multiaddr>,
-    inbound: bool,
-    since: u64,
-    latency: Option<Duration>,
-    identity: Option<identify::Info>,
-}
 
 #[expect(clippy::disallowed_types, reason = "libp2p's query ids have no order, and these maps are never iterated")]
 type Waiting<T> = std::collections::HashMap<kad::QueryId, (Vec<T>, oneshot::Sender<Vec<T>>)>;
@@ -64,7 +51,10 @@ pub(crate) struct EventLoop {
     fresh: mpsc::Sender<PeerId>,
     met: mpsc::Sender<PeerEntry>,
     dialer: Dialer,
-    peers: BTreeMap<PeerId, Connected>,
+    peers: BTreeMap<PeerId, peers::Connected>,
+    /// Peers that were here, the last one last.
+    earlier: VecDeque<PeerEntry>,
+    sought: Instant,
     asks: BTreeMap<OutboundRequestId, oneshot::Sender<Result<Response, AskError>>>,
     providers: Waiting<PeerId>,
     lookups: Waiting<(PeerId, Vec<u8>)>,
@@ -92,14 +82,6 @@ pub(crate) struct Queues {
     pub(crate) met: mpsc::Sender<PeerEntry>,
 }
 
-fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| match part {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
-    })
-}
-
 const fn topic_of(body: &Body) -> Option<Topic> {
     match body {
         Body::Ack(_) => Some(Topic::Ack),
@@ -111,7 +93,14 @@ const fn topic_of(body: &Body) -> Option<Topic> {
 
 impl EventLoop {
     /// Takes over a swarm that listens already.
-    pub(crate) fn new(swarm: Swarm<Behaviour>, shared: Arc<Shared>, queues: Queues, bootstrap: Vec<Multiaddr>) -> Self {
+    pub(crate) fn new(
+        swarm: Swarm<Behaviour>,
+        shared: Arc<Shared>,
+        queues: Queues,
+        bootstrap: Vec<Multiaddr>,
+        remembered: Vec<PeerEntry>,
+    ) -> Self {
+        let now = Instant::now();
         Self {
             swarm,
             shared,
@@ -120,8 +109,10 @@ impl EventLoop {
             judged: queues.judged,
             fresh: queues.fresh,
             met: queues.met,
-            dialer: Dialer::new(bootstrap, Instant::now()),
+            dialer: Dialer::new(bootstrap, now),
             peers: BTreeMap::new(),
+            earlier: remembered.into_iter().take(EARLIER_PEERS_MAX).rev().collect(),
+            sought: now,
             asks: BTreeMap::new(),
             providers: Waiting::new(),
             lookups: Waiting::new(),
@@ -144,16 +135,18 @@ impl EventLoop {
                     None => return Ok(()),
                 },
                 Some(judged) = self.judged.recv() => self.on_judged(judged),
-                _ = ticks.tick() => self.dial_due(),
+                _ = ticks.tick() => self.tick(Instant::now()),
             }
         }
     }
 
-    fn dial_due(&mut self) {
-        for address in self.dialer.due(Instant::now()) {
+    fn tick(&mut self, now: Instant) {
+        for address in self.dialer.due(now) {
             debug!(target: "polai::dht", %address, "dialling bootstrap peer");
             self.dial(address);
         }
+        self.seek_company(now);
+        self.send_silent_away(now);
     }
 
     fn dial(&mut self, address: Multiaddr) {
@@ -209,40 +202,12 @@ impl EventLoop {
         }
     }
 
-    fn peer_infos(&self) -> Vec<PeerInfo> {
-        let info = |(peer, connected): (&PeerId, &Connected)| PeerInfo {
-            peer: *peer,
-            addresses: connected.connections.values().cloned().collect(),
-            inbound: connected.inbound,
-            latency: connected.latency,
-            agent: connected.identity.as_ref().map(|identity| identity.agent_version.clone()),
-            since: connected.since,
-        };
-        self.peers.iter().map(info).collect()
-    }
-
-    fn address_of(&self, peer: &PeerId) -> Option<IpAddr> {
-        self.peers.get(peer)?.connections.values().find_map(ip_of)
-    }
-
-    fn disconnect(&mut self, peer: PeerId) {
-        // Already gone is as good.
-        let _ = self.swarm.disconnect_peer_id(peer);
-    }
-
-    fn penalize(&mut self, peer: PeerId, offence: Offence) {
-        let address = self.address_of(&peer);
-        if self.shared.penalize(peer, address, offence) {
-            info!(target: "polai::dht", %peer, ?offence, "peer banned");
-            self.disconnect(peer);
-        }
-    }
-
     fn on_judged(&mut self, judged: Judged) {
         if let Some(message) = &judged.message {
             let acceptance = match judged.verdict {
-                Verdict::News => gossipsub::MessageAcceptance::Accept,
-                Verdict::Ignored => gossipsub::MessageAcceptance::Ignore,
+                // What is not passed on is stored all the same, and found by sync.
+                Verdict::News if self.shared.admit_forward() => gossipsub::MessageAcceptance::Accept,
+                Verdict::News | Verdict::Ignored => gossipsub::MessageAcceptance::Ignore,
                 Verdict::Refused => gossipsub::MessageAcceptance::Reject,
             };
             self.swarm.behaviour_mut().gossip.report_message_validation_result(message, &judged.from, acceptance);
@@ -252,14 +217,21 @@ impl EventLoop {
         }
     }
 
+    /// Charges a peer; true when its message may be looked at. Neighbours that used up a group's quota are not this peer's fault.
+    fn admit(&mut self, from: PeerId, cost: u32) -> bool {
+        match self.shared.admit_message(from, self.address_of(&from), cost) {
+            Ok(()) => true,
+            Err(QuotaError::Peer) => {
+                self.penalize(from, Offence::Flood);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Hands a record of another node to the intake, or drops it when the queue is full: anti-entropy brings it back.
     fn arrive(&mut self, raw: RawRecord, from: PeerId, message: Option<gossipsub::MessageId>) {
-        let address = self.address_of(&from);
-        if self.shared.admit_message(from, address, 1).is_err() {
-            self.penalize(from, Offence::Flood);
-            return;
-        }
-        if self.intake.try_send(Arrival { raw, from, message }).is_err() {
+        if self.admit(from, 1) && self.intake.try_send(Arrival { raw, from, way: Way::Sent(message) }).is_err() {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
@@ -268,32 +240,10 @@ impl EventLoop {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                let address = endpoint.get_remote_address().clone();
-                if self.shared.is_banned(&peer_id, ip_of(&address)) {
-                    self.disconnect(peer_id);
-                    return;
-                }
-                if endpoint.is_dialer() {
-                    self.dialer.connected(&address, peer_id);
-                }
-                let since = self.shared.now();
-                let new = || Connected {
-                    connections: BTreeMap::new(),
-                    inbound: endpoint.is_listener(),
-                    since,
-                    latency: None,
-                    identity: None,
-                };
-                self.peers.entry(peer_id).or_insert_with(new).connections.insert(connection_id, address);
+                self.on_connected(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
-                if let Some(connected) = self.peers.get_mut(&peer_id) {
-                    connected.connections.remove(&connection_id);
-                }
-                if num_established == 0 {
-                    self.peers.remove(&peer_id);
-                    self.dialer.disconnected(&peer_id, Instant::now());
-                }
+                self.on_closed(peer_id, connection_id, num_established);
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 info!(target: "polai::dht", %address, "listening");
@@ -325,28 +275,6 @@ impl EventLoop {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// A peer says who it is: another chain's is sent away, ours enters the routing table and is asked for records.
-    fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
-        let ours = protocol_version(self.shared.genesis_id);
-        if info.protocol_version != ours {
-            debug!(target: "polai::dht", %peer, found = %info.protocol_version, expected = %ours, "peer of another chain");
-            self.disconnect(peer);
-            return;
-        }
-        let addresses: Vec<Multiaddr> = info.listen_addrs.iter().take(ADDRESSES_PER_PEER).cloned().collect();
-        for address in &addresses {
-            self.swarm.behaviour_mut().kad.add_address(&peer, address.clone());
-        }
-        let entry = PeerEntry { peer, addresses, last_seen: self.shared.now() };
-        if self.met.try_send(entry).is_err() {
-            debug!(target: "polai::dht", %peer, "peer not remembered: the disk is slow");
-        }
-        let Some(connected) = self.peers.get_mut(&peer) else { return };
-        if connected.identity.replace(info).is_none() && self.fresh.try_send(peer).is_err() {
-            debug!(target: "polai::dht", %peer, "sync is busy; this peer's turn comes by the clock");
         }
     }
 }

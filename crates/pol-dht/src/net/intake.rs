@@ -23,8 +23,17 @@ pub(crate) struct Arrival {
     pub(crate) raw: RawRecord,
     /// Who sent it.
     pub(crate) from: PeerId,
-    /// When it came by gossip: which message waits for a verdict.
-    pub(crate) message: Option<MessageId>,
+    /// How it came.
+    pub(crate) way: Way,
+}
+
+/// How a record came.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// Unasked: by gossip, then with the message that waits for a verdict, or by key.
+    Sent(Option<MessageId>),
+    /// This node asked for it, at its own pace.
+    Pulled,
 }
 
 /// What became of an [`Arrival`].
@@ -63,7 +72,10 @@ fn judge(shared: &Shared, arrival: Arrival) -> (Verdict, Option<News>) {
             return (if refused { Verdict::Refused } else { Verdict::Ignored }, None);
         }
     };
-    if let Err(error) = shared.admit_record(&record) {
+    // A writer's quota bounds what others make this node do. A node that comes late asks for all that a writer wrote in an hour.
+    if matches!(arrival.way, Way::Sent(_))
+        && let Err(error) = shared.admit_record(&record)
+    {
         debug!(target: "polai::dht", peer = %arrival.from, key = %record.key(), %error, "record ignored");
         return (Verdict::Ignored, None);
     }
@@ -73,7 +85,8 @@ fn judge(shared: &Shared, arrival: Arrival) -> (Verdict, Option<News>) {
             (verdict, News::of(&shared.store, &Arc::new(record), put, now))
         }
         Err(error) => {
-            tracing::warn!(target: "polai::dht", %error, "record not stored");
+            // The store itself says once that it takes nothing.
+            debug!(target: "polai::dht", key = %record.key(), %error, "record not stored");
             (Verdict::Ignored, None)
         }
     }
@@ -93,7 +106,8 @@ pub(crate) async fn run(
         let (worker, taken) = (Arc::clone(&shared), std::mem::take(&mut batch));
         let verdicts = tokio::task::spawn_blocking(move || {
             let one = |arrival: Arrival| {
-                let (from, message) = (arrival.from, arrival.message.clone());
+                let from = arrival.from;
+                let message = if let Way::Sent(message) = &arrival.way { message.clone() } else { None };
                 let (verdict, news) = judge(&worker, arrival);
                 (Judged { from, message, verdict }, news)
             };

@@ -11,6 +11,7 @@
 //! # What it does not protect against
 //! An eclipse: who surrounds a node decides what it hears. The DHT can delay an update, never a block.
 
+mod addresses;
 mod answers;
 mod behaviour;
 mod dialer;
@@ -20,6 +21,7 @@ mod fetch;
 mod handle;
 pub(crate) mod intake;
 pub mod limits;
+mod providers;
 mod remember;
 mod shelf;
 mod start;

@@ -6,18 +6,18 @@ use libp2p::{
     PeerId,
     kad::{
         ProviderRecord, Record, RecordKey as KadKey,
-        store::{MemoryStore, MemoryStoreConfig, RecordStore, Result},
+        store::{Error, RecordStore, Result},
     },
 };
 use pol_core::record::RecordKey;
 
-use super::limits::{KAD_K, PROVIDER_KEYS_MAX};
+use super::providers::Providers;
 use crate::shared::Shared;
 
 /// What Kademlia may serve. It never writes a record here: that is the intake's to do, after verification.
 pub(crate) struct Shelf {
     shared: Arc<Shared>,
-    providers: MemoryStore,
+    providers: Providers,
 }
 
 impl std::fmt::Debug for Shelf {
@@ -29,19 +29,13 @@ impl std::fmt::Debug for Shelf {
 impl Shelf {
     /// A shelf over a node's store.
     pub(crate) fn new(local: PeerId, shared: Arc<Shared>) -> Self {
-        let config = MemoryStoreConfig {
-            max_records: 0,
-            max_provided_keys: PROVIDER_KEYS_MAX,
-            max_providers_per_key: KAD_K,
-            ..MemoryStoreConfig::default()
-        };
-        Self { shared, providers: MemoryStore::with_config(local, config) }
+        Self { shared, providers: Providers::new(local) }
     }
 }
 
 impl RecordStore for Shelf {
     type RecordsIter<'a> = iter::Empty<Cow<'a, Record>>;
-    type ProvidedIter<'a> = <MemoryStore as RecordStore>::ProvidedIter<'a>;
+    type ProvidedIter<'a> = iter::Empty<Cow<'a, ProviderRecord>>;
 
     fn get(&self, key: &KadKey) -> Option<Cow<'_, Record>> {
         let parsed = RecordKey::parse(key.as_ref()).ok()?;
@@ -62,18 +56,19 @@ impl RecordStore for Shelf {
     }
 
     fn add_provider(&mut self, record: ProviderRecord) -> Result<()> {
-        self.providers.add_provider(record)
+        if self.providers.add(record) { Ok(()) } else { Err(Error::MaxProvidedKeys) }
     }
 
     fn providers(&self, key: &KadKey) -> Vec<ProviderRecord> {
-        self.providers.providers(key)
+        self.providers.of(key)
     }
 
+    /// Nothing for Kademlia to renew: the upkeep does that, which knows what is still held.
     fn provided(&self) -> Self::ProvidedIter<'_> {
-        self.providers.provided()
+        iter::empty()
     }
 
     fn remove_provider(&mut self, key: &KadKey, peer: &PeerId) {
-        self.providers.remove_provider(key, peer);
+        self.providers.remove(key.as_ref(), peer);
     }
 }

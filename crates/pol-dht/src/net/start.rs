@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use libp2p::{Multiaddr, SwarmBuilder, identity::Keypair, multiaddr::Protocol, noise, yamux};
+use libp2p::{Multiaddr, SwarmBuilder, identity::Keypair, noise, swarm::dial_opts::DialOpts, yamux};
 use pol_kit::tasks::Tasks;
 use tokio::sync::mpsc;
 
@@ -11,7 +11,7 @@ use super::{
     event_loop::{EventLoop, Queues},
     handle::NetHandle,
     intake,
-    limits::{COMMAND_QUEUE, INTAKE_QUEUE},
+    limits::{COMMAND_QUEUE, CONNECTION_WINDOW_BYTES, INTAKE_QUEUE, STREAM_WINDOW_BYTES, STREAMS_MAX},
     remember::{self, MET_QUEUE},
     shelf::Shelf,
     sync,
@@ -56,6 +56,21 @@ impl From<BehaviourError> for StartError {
     }
 }
 
+/// What one QUIC connection may cost.
+const fn quic(mut config: libp2p::quic::Config) -> libp2p::quic::Config {
+    config.max_concurrent_stream_limit = STREAMS_MAX;
+    config.max_stream_data = STREAM_WINDOW_BYTES;
+    config.max_connection_data = CONNECTION_WINDOW_BYTES;
+    config
+}
+
+/// The same for one over TCP.
+fn multiplexed() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(usize::try_from(STREAMS_MAX).unwrap_or(usize::MAX));
+    config
+}
+
 /// All that an error and its causes say; libp2p's own often say nothing themselves.
 fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
@@ -76,12 +91,12 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
     let setup = |error: &dyn std::fmt::Display| StartError::Setup(error.to_string());
     let mut swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(libp2p::tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(libp2p::tcp::Config::default().nodelay(true), noise::Config::new, multiplexed)
         .map_err(|error| setup(&error))?
-        .with_quic()
+        .with_quic_config(quic)
         .with_dns()
         .map_err(|error| setup(&error))?
-        .with_relay_client(noise::Config::new, yamux::Config::default)
+        .with_relay_client(noise::Config::new, multiplexed)
         .map_err(|error| setup(&error))?
         .with_behaviour(|key, relay| Ok(Behaviour::new(key, relay, genesis_id, shelf, mdns)?))
         .map_err(|error| setup(&error))?
@@ -96,15 +111,14 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
     let (verdicts, judged) = mpsc::channel(INTAKE_QUEUE);
     let (fresh, connected) = mpsc::channel(FRESH_QUEUE);
     let (met, to_remember) = mpsc::channel(MET_QUEUE);
-    for peer in shared.store.peers().unwrap_or_default().into_iter().take(REMEMBERED_DIALS) {
-        for address in peer.addresses {
-            // A peer that is gone is not worth an error.
-            drop(swarm.dial(address.with(Protocol::P2p(peer.peer))));
-        }
+    let remembered = shared.store.peers().unwrap_or_default();
+    for peer in remembered.iter().take(REMEMBERED_DIALS) {
+        // A peer that is gone is not worth an error.
+        drop(swarm.dial(DialOpts::peer_id(peer.peer).addresses(peer.addresses.clone()).build()));
     }
     let net = NetHandle::new(commands, local);
     let queues = Queues { commands: command_queue, intake: intake.clone(), judged, fresh, met };
-    let event_loop = EventLoop::new(swarm, Arc::clone(shared), queues, config.bootstrap.clone());
+    let event_loop = EventLoop::new(swarm, Arc::clone(shared), queues, config.bootstrap.clone(), remembered);
     tasks.spawn_until_stopped("swarm", Box::pin(event_loop.run()));
     tasks.spawn_until_stopped("intake", intake::run(Arc::clone(shared), arrivals, verdicts));
     tasks.spawn_until_stopped("remember", remember::run(Arc::clone(shared), to_remember));

@@ -55,6 +55,14 @@ impl IpGroup {
     }
 }
 
+/// Whether an address is one that this operator's own network may use. IPv4 inside IPv6 counts as IPv4.
+pub const fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
 /// Which quota is used up. Not an offence by itself: the sender is told to slow down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum QuotaError {
@@ -83,6 +91,9 @@ pub struct QuotaLimits {
     pub validator: Rate,
     /// Records sealed by one unverified Ed25519 key, over all peers.
     pub unverified_key: Rate,
+    /// Records of others that this node gossips on. Below [`Self::peer`], and with room for what else it sends: who floods this node must
+    /// not be able to make its peers take it for the flooder.
+    pub forward: Rate,
 }
 
 impl Default for QuotaLimits {
@@ -92,6 +103,7 @@ impl Default for QuotaLimits {
             ip_group: Rate { burst: 16_384, per_second: 1_024 },
             validator: Rate { burst: 64, per_second: 1 },
             unverified_key: Rate { burst: 64, per_second: 1 },
+            forward: Rate { burst: 2_048, per_second: 192 },
         }
     }
 }
@@ -103,6 +115,7 @@ pub struct Quotas {
     ip_groups: Limiter<IpGroup>,
     validators: Limiter<ValidatorId>,
     unverified_keys: Limiter<[u8; 32]>,
+    forward: Limiter<()>,
 }
 
 impl Quotas {
@@ -113,6 +126,7 @@ impl Quotas {
             ip_groups: Limiter::new(limits.ip_group, TABLE_MAX),
             validators: Limiter::new(limits.validator, TABLE_MAX),
             unverified_keys: Limiter::new(limits.unverified_key, TABLE_MAX),
+            forward: Limiter::new(limits.forward, 1),
         }
     }
 
@@ -130,6 +144,11 @@ impl Quotas {
         }
         self.peers.charge(peer, cost, now);
         Ok(())
+    }
+
+    /// Asks before a record of another node is gossiped on.
+    pub fn admit_forward(&mut self, now: u64) -> bool {
+        self.forward.charge((), 1, now)
     }
 
     /// Asks before a verified record of another node is stored and forwarded.
@@ -158,6 +177,36 @@ mod tests {
         assert_eq!(group("::ffff:10.1.2.3"), group("10.1.2.9"));
         assert_eq!(group("2001:db8:1:2::1"), group("2001:db8:1:2:ffff::9"));
         assert_ne!(group("2001:db8:1:2::1"), group("2001:db8:1:3::1"));
+    }
+
+    #[test]
+    fn local_networks_are_told_from_the_rest() {
+        for (text, local) in [
+            ("127.0.0.1", true),
+            ("10.1.2.3", true),
+            ("::ffff:192.168.1.1", true),
+            ("::1", true),
+            ("fd00::1", true),
+            ("198.51.100.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_local(text.parse().unwrap()), local, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_node_gossips_on_never_makes_its_peers_take_it_for_a_flooder() {
+        let mut quotas = Quotas::new(QuotaLimits::default());
+        let (node, start) = (PeerId::random(), 1_000);
+        for now in start..start + 600 {
+            // A flood comes in; what of it goes on, one peer receives all of.
+            for _ in 0..1_000 {
+                if quotas.admit_forward(now) {
+                    assert_eq!(quotas.admit_message(node, None, 1, now), Ok(()));
+                }
+            }
+        }
+        assert!(quotas.admit_message(node, None, 1_024, start + 600).is_ok(), "with room for what it asks for itself");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use libp2p::PeerId;
 
-use super::IpGroup;
+use super::{IpGroup, is_local};
 
 /// How long a ban lasts.
 pub const BAN_SECONDS: u64 = 3_600;
@@ -147,10 +147,7 @@ fn entry<K: Ord + Copy>(table: &mut BTreeMap<K, Score>, key: K, now: u64) -> &mu
 }
 
 const fn is_public(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
-        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
-    }
+    !is_local(*address)
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ pub enum StoreError {
         /// Where.
         table: &'static str,
     },
-    /// The database failed and did not open again yet. The next call tries.
-    #[error("the record database is closed after a failure; the next call opens it again")]
+    /// The database failed and takes no puts for some seconds; then it is opened again.
+    #[error("the record database takes no puts after a failure; it is tried again in some seconds")]
     Closed,
     /// A file operation failed.
     #[error("{action}: {source}")]
@@ -121,6 +121,11 @@ macro_rules! from_redb {
 from_redb!(DatabaseError, TransactionError, TableError, StorageError, CommitError, SetDurabilityError);
 
 impl StoreError {
+    /// Whether an earlier call's failure is all that this one met.
+    pub(super) fn is_of_another(&self) -> bool {
+        matches!(self, Self::Database(error) if matches!(**error, redb::Error::PreviousIo))
+    }
+
     /// Whether the database handle is of no more use and must be opened anew.
     pub(super) fn spoils_handle(&self) -> bool {
         match self {

@@ -166,7 +166,7 @@ pub(super) const fn short(hash: &[u8; 32]) -> [u8; 8] {
 }
 
 /// The anti-entropy bucket of a key: first byte of its SHA-256.
-pub(super) fn bucket(key: &[u8]) -> u8 {
+pub fn bucket(key: &[u8]) -> u8 {
     let [first, ..] = sha256(&[key]);
     first
 }

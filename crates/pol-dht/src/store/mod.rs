@@ -15,7 +15,9 @@ mod deltas;
 mod digest;
 mod error;
 mod evidence;
+mod handle;
 mod layout;
+mod overlay;
 mod peers;
 mod put;
 mod read;
@@ -25,6 +27,7 @@ pub use deltas::{DeltaLimits, DeltaStore};
 pub use digest::{BUCKETS, Digest, DigestBucket};
 pub use error::{DeltaError, StoreError};
 pub use evidence::Evidence;
+pub use layout::bucket as bucket_of;
 pub use peers::{PEER_ADDRESSES_MAX, PEERS_MAX, PeerEntry};
 pub use put::Put;
 pub use read::{PAGE_MAX, StoredAck, StoredRecord};
@@ -32,26 +35,16 @@ pub use read::{PAGE_MAX, StoredAck, StoredRecord};
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
-    sync::{
-        RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
 use pol_core::GenesisId;
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableTable as _, WriteTransaction};
 
+use handle::Handle;
 use write::Writer;
 
-/// File name of the database inside the data directory.
-const DATABASE_FILE: &str = "records.redb";
 /// Folder of the deltas inside the data directory.
 const DELTA_FOLDER: &str = "deltas";
-/// After a full disk puts are refused this long without trying, seconds.
-const FULL_RETRY_SECONDS: u64 = 10;
-/// Lazy transactions after which one is synced whatever it asked for.
-const LAZY_MAX: u64 = 4_096;
-
 /// When a put is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
@@ -100,12 +93,8 @@ impl Default for StoreLimits {
 /// The data directory of a node, locked for this process.
 pub struct Store {
     directory: PathBuf,
-    limits: StoreLimits,
-    /// `None` only after a reopening that failed: every call then answers with an error and tries again.
-    database: RwLock<Option<Database>>,
+    database: Handle,
     deltas: DeltaStore,
-    lazy: AtomicU64,
-    full_until: AtomicU64,
 }
 
 impl Store {
@@ -116,18 +105,12 @@ impl Store {
     /// database say.
     pub fn open(directory: &Path, genesis_id: GenesisId, limits: StoreLimits) -> Result<Self, StoreError> {
         fs::create_dir_all(directory).map_err(|e| error::io_error("create the data directory", e))?;
-        let database = open_database(directory, limits)?;
-        prepare(&database, genesis_id)?;
+        let database = Handle::open(directory, limits, |database| prepare(database, genesis_id))?;
         // After the database: its lock keeps a second process from cleaning up under the first.
+        let clean = pol_kit::fs::remove_unfinished(directory);
+        clean.map_err(|e| error::io_error("remove what a killed process left in the data directory", e))?;
         let deltas = DeltaStore::open(&directory.join(DELTA_FOLDER), limits.deltas)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            limits,
-            database: RwLock::new(Some(database)),
-            deltas,
-            lazy: AtomicU64::new(0),
-            full_until: AtomicU64::new(0),
-        })
+        Ok(Self { directory: directory.to_owned(), database, deltas })
     }
 
     /// The deltas.
@@ -137,12 +120,12 @@ impl Store {
 
     /// Whether puts are refused at the moment because the disk is full.
     pub fn is_full(&self, now: u64) -> bool {
-        now < self.full_until.load(Ordering::Acquire)
+        self.database.is_full(now)
     }
 
     /// Bytes of the record database on disk; 0 when it cannot be looked at.
     pub fn disk_bytes(&self) -> u64 {
-        fs::metadata(self.directory.join(DATABASE_FILE)).map_or(0, |file| file.len())
+        self.database.disk_bytes()
     }
 
     /// Puts everything lazy on disk.
@@ -150,24 +133,11 @@ impl Store {
     /// # Errors
     /// As of a put.
     pub fn flush(&self, now: u64) -> Result<(), StoreError> {
-        if self.lazy.load(Ordering::Acquire) == 0 {
-            return Ok(());
-        }
-        self.write(now, Commit::Synced, |_| Ok(()))
+        if self.database.is_lazy() { self.write(now, Commit::Synced, |_| Ok(())) } else { Ok(()) }
     }
 
-    fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let result = self.try_read(f);
-        if result.as_ref().is_err_and(StoreError::spoils_handle) {
-            self.reopen();
-        }
-        result
-    }
-
-    fn try_read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let guard = self.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let database = guard.as_ref().ok_or(StoreError::Closed)?;
-        f(&database.begin_read()?)
+    fn read<T>(&self, f: impl Fn(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.database.read(f)
     }
 
     fn write<T>(
@@ -176,47 +146,7 @@ impl Store {
         commit: Commit,
         f: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        if self.is_full(now) {
-            return Err(StoreError::DiskFull);
-        }
-        let result = self.try_write(commit, f);
-        if let Err(error) = &result {
-            if matches!(error, StoreError::DiskFull) {
-                self.full_until.store(now.saturating_add(FULL_RETRY_SECONDS), Ordering::Release);
-            }
-            // After a failed write redb answers nothing any more, not even reads.
-            if error.spoils_handle() {
-                self.reopen();
-            }
-        }
-        result
-    }
-
-    fn try_write<T>(&self, commit: Commit, f: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let guard = self.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let database = guard.as_ref().ok_or(StoreError::Closed)?;
-        let mut transaction = database.begin_write()?;
-        let synced = commit == Commit::Synced || self.lazy.load(Ordering::Acquire) >= LAZY_MAX;
-        transaction.set_durability(if synced { Durability::Immediate } else { Durability::None })?;
-        let value = f(&mut Writer::open(&transaction, &self.limits)?)?;
-        // Counted before the commit, while no other write can come in between.
-        self.lazy.store(if synced { 0 } else { self.lazy.load(Ordering::Acquire).saturating_add(1) }, Ordering::Release);
-        if let Err(error) = transaction.commit() {
-            self.lazy.store(1, Ordering::Release);
-            return Err(error.into());
-        }
-        Ok(value)
-    }
-
-    /// Closes and opens the database; lazy puts that were not flushed are lost.
-    fn reopen(&self) {
-        let mut guard = self.database.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *guard = None;
-        match open_database(&self.directory, self.limits) {
-            Ok(database) => *guard = Some(database),
-            Err(error) => tracing::error!(%error, "the record database does not open again"),
-        }
-        self.lazy.store(0, Ordering::Release);
+        self.database.write(now, commit, f)
     }
 }
 
@@ -224,10 +154,6 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Store({})", self.directory.display())
     }
-}
-
-fn open_database(directory: &Path, limits: StoreLimits) -> Result<Database, StoreError> {
-    Ok(Database::builder().set_cache_size(limits.cache_bytes).create(directory.join(DATABASE_FILE))?)
 }
 
 /// Creates all tables, and checks whose they are.

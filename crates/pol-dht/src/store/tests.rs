@@ -63,7 +63,7 @@ fn a_directory_of_another_chain_another_schema_or_in_use_is_refused() {
     let error = Store::open(dir.path(), other, StoreLimits::default()).unwrap_err();
     assert!(matches!(error, StoreError::OtherGenesis { found: CHAIN, expected } if expected == other));
     assert!(!error.to_string().contains('\n'));
-    let database = open_database(dir.path(), StoreLimits::default()).unwrap();
+    let database = Database::open(dir.path().join(handle::DATABASE_FILE)).unwrap();
     let transaction = database.begin_write().unwrap();
     transaction.open_table(layout::META).unwrap().insert("schema", 9_u64.to_le_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
@@ -114,7 +114,7 @@ fn a_lazy_put_is_on_disk_after_the_flush() {
     store.put(&record, Commit::Lazy, NOW).unwrap();
     store.flush(NOW).unwrap();
     // What a kill at this moment leaves behind.
-    std::fs::copy(dir.path().join(DATABASE_FILE), copy.path().join(DATABASE_FILE)).unwrap();
+    std::fs::copy(dir.path().join(handle::DATABASE_FILE), copy.path().join(handle::DATABASE_FILE)).unwrap();
     assert!(open(&copy).get(record.key(), NOW).unwrap().is_some());
 }
 

@@ -41,7 +41,7 @@ pub enum VerifyError {
     /// An identity's layout, key or BLS signature.
     #[error("{0}")]
     Identity(#[from] IdError),
-    /// A fault vote's layout, key or signatures.
+    /// A fault vote's layout, key or signatures. Nobody's fault when it is the accused's: a node that does not know him yet forwards it.
     #[error("{0}")]
     Fault(#[from] FaultVoteError),
     /// Sealed further ahead of this node's clock than clocks may differ.
@@ -78,6 +78,8 @@ impl VerifyError {
     /// Whose fault the refusal is.
     pub const fn blame(&self) -> Blame {
         match self {
+            // Whoever forwards it may not know the accused yet, and then cannot check his signature.
+            Self::Fault(FaultVoteError::Accused(_)) => Blame::Nobody,
             Self::Key(_)
             | Self::ProviderKey
             | Self::Envelope(_)

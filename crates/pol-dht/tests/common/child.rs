@@ -29,6 +29,11 @@ pub(crate) fn told() -> bool {
     std::io::stdin().read_line(&mut String::new()).is_ok_and(|read| read > 0)
 }
 
+/// The same for a child whose other tasks go on meanwhile.
+pub(crate) async fn told_blocking() -> bool {
+    tokio::task::spawn_blocking(told).await.unwrap()
+}
+
 /// A child process and what it says. Killed when dropped.
 pub(crate) struct Process {
     child: Child,

@@ -43,7 +43,7 @@ impl Cluster {
     }
 
     /// Number of nodes.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.running.len()
     }
 

@@ -41,8 +41,11 @@ pub(crate) fn chain(chain_id: u64) -> ChainSpec {
 pub(crate) fn command(first: &str, port: u16, directory: &Path, more: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_pol-dht")]);
-    command.args(["--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(directory).args(more);
-    for name in ["GENESIS_HOST", "DHT_PORT", "DHT_LISTEN", "POLAI_LOG"] {
+    command
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--grpc-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(directory)
+        .args(more);
+    for name in ["GENESIS_HOST", "DHT_PORT", "DHT_LISTEN", "DHT_GRPC_LISTEN", "DHT_GRPC_PORT", "POLAI_LOG"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -318,3 +318,31 @@ impl Running {
         }
     }
 }
+
+/// A peer that connects and then says nothing at all. It goes away when dropped.
+pub(crate) struct Silent {
+    _root: Root,
+}
+
+impl Silent {
+    /// Connects a fresh one.
+    pub(crate) fn start(address: &Multiaddr) -> Self {
+        let mut swarm = SwarmBuilder::with_new_identity()
+            .with_tokio()
+            .with_quic()
+            .with_behaviour(|_| libp2p::swarm::dummy::Behaviour)
+            .unwrap()
+            .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+            .build();
+        swarm.dial(address.clone()).unwrap();
+        let root = Root::new("silent");
+        root.tasks().spawn_until_stopped("swarm", async move {
+            loop {
+                swarm.next().await;
+            }
+            #[expect(unreachable_code, reason = "says what kind of task it is")]
+            Ok::<(), std::convert::Infallible>(())
+        });
+        Self { _root: root }
+    }
+}

@@ -8,9 +8,14 @@ pub(crate) mod daemon;
 pub(crate) mod liar;
 pub(crate) mod lies;
 pub(crate) mod partition;
+pub(crate) mod victim;
 pub(crate) mod wire;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ed25519_dalek::SigningKey;
 use libp2p::Multiaddr;
@@ -88,15 +93,25 @@ impl Running {
     }
 }
 
-/// Asks again and again until there is an answer; fails after 20 s.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    for _ in 0..1_000 {
+/// Asks again and again until there is an answer; fails after 30 s.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    eventually_within(Duration::from_secs(30), what, ask).await
+}
+
+/// Asks again and again until there is an answer; fails after `most`.
+pub(crate) async fn eventually_within<T, F: Future<Output = Option<T>>>(
+    most: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let start = Instant::now();
+    while start.elapsed() < most {
         if let Some(found) = ask().await {
             return found;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("no {what} within 20 s");
+    panic!("no {what} within {most:?}");
 }
 
 /// A signed container of a small adapter; `salt` makes different ones.

@@ -133,7 +133,7 @@ fn long_153_600_acks_cost_at_most_100_mb_and_are_found_within_5_ms() {
     store.digest().unwrap();
     let digest = start.elapsed().as_micros();
     peak = peak.max(resident_kib());
-    let file = fs::metadata(dir.path().join(DATABASE_FILE)).unwrap().len() >> 20;
+    let file = fs::metadata(dir.path().join(handle::DATABASE_FILE)).unwrap().len() >> 20;
     drop(store);
     let start = Instant::now();
     let store = open(&dir);

@@ -112,7 +112,7 @@ fn a_full_disk_refuses_puts_clearly_and_serves_gets() {
         }
     };
     assert!(matches!(error, StoreError::DiskFull), "{error}");
-    for now in [NOW, NOW + FULL_RETRY_SECONDS, NOW + 5 * FULL_RETRY_SECONDS] {
+    for now in [NOW, NOW + handle::RETRY_SECONDS, NOW + 5 * handle::RETRY_SECONDS] {
         let refused = store.put_all(&batch(held), Commit::Synced, now).unwrap_err();
         assert!(matches!(refused, StoreError::DiskFull), "{refused}");
         for i in 0..held {

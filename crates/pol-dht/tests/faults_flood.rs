@@ -1,0 +1,316 @@
+//! Floods: records of sybils, streams that nobody uses, connections, subscriptions, offers. What they cost is bounded, and who was there
+//! before is served all the while.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{
+    CHAIN, Running, child,
+    cluster::Cluster,
+    eventually,
+    liar::{Command, Liar, Options, Wire, short},
+    lies::provided,
+    sign_ack, update,
+    victim::{self, MEMBERS, Victim},
+};
+use ed25519_dalek::SigningKey;
+use pol_core::{
+    bls::SecretKey,
+    record::{Envelope, Topic},
+    sha256,
+};
+use pol_kit::clock::{Clock as _, System};
+use tempfile::tempdir;
+
+const SYBILS: u64 = 200;
+/// What the victim's memory may grow by in any attack here, bytes: its caches (24 MiB of the database's) and buffers fill, and that is all.
+const GROWTH_MAX: u64 = 96 << 20;
+
+/// The ACKs of one sybil, in its own envelopes: what no quota of a single writer refuses.
+fn acks_of(sybil: u64, each: u64, now: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let secret = sha256(&[b"sybil", &sybil.to_le_bytes()]);
+    // Below the group's order.
+    let bls = SecretKey::from_bytes(&{
+        let mut bytes = secret;
+        bytes[0] = 1;
+        bytes
+    })
+    .unwrap();
+    let ed25519 = SigningKey::from_bytes(&secret);
+    let signed = (0..each).map(|i| sign_ack(update(1_000_000 + i), &bls, &common::domains()));
+    signed.map(|ack| (ack.raw().key().to_bytes(), Envelope::seal(&ed25519, CHAIN, now, &ack.raw().to_value()))).collect()
+}
+
+/// Sends ACKs of [`SYBILS`] keys over several connections, by key and by gossip.
+async fn sybil_flood(victim: &Victim, each: u64) -> Vec<Liar> {
+    let now = System::new().unix_seconds();
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|t| {
+                scope.spawn(move || {
+                    (0..SYBILS).filter(|s| s % threads == t).flat_map(|s| acks_of(s, each, now)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert_eq!(made.len() as u64, SYBILS * each);
+    let mut liars = Vec::new();
+    for part in made.chunks(made.len().div_ceil(8)) {
+        let liar = Liar::among(Options::new(CHAIN), std::slice::from_ref(&victim.address)).await;
+        eventually("a connection", || async { (liar.connected() == 1).then_some(()) }).await;
+        for (i, (key, envelope)) in part.iter().enumerate() {
+            liar.tell(Command::Put(key.clone(), envelope.clone())).await;
+            if i % 4 == 0 {
+                liar.tell(Command::Publish(Topic::Ack.name(CHAIN), envelope.clone())).await;
+            }
+        }
+        liars.push(liar);
+    }
+    liars
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sybil_acks_from_200_keys_reach_no_store_that_knows_the_members() {
+    let test = "sybil_acks_from_200_keys_reach_no_store_that_knows_the_members";
+    if let Some(directory) = child::directory() {
+        return victim::run(&directory, false).await;
+    }
+    let mut victim = Victim::start(test);
+    let before = victim.memory();
+    let liars = sybil_flood(&victim, 50).await;
+    let dir = tempdir().unwrap();
+    let neighbour = Running::start(dir.path(), vec![victim.address.clone()]);
+    neighbour.node.set_validators(common::validators(MEMBERS)).unwrap();
+    println!("served within {:?}", victim.serves(&neighbour, 7).await);
+    let state = victim.state();
+    let growth = victim.memory().saturating_sub(before);
+    println!("{state:?}, memory grew by {} KiB", growth >> 10);
+    assert_eq!((state.members_acks, state.records), (usize::from(MEMBERS), (u64::from(MEMBERS) + 1, 0)));
+    assert!(growth < GROWTH_MAX, "{growth}");
+    drop(liars);
+    neighbour.stop().await;
+}
+
+/// Nobody has told this node of the members since its restart, so it takes any well-signed record.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_sybil_acks_from_200_keys_evict_no_members_record_and_memory_stays_bounded() {
+    let test = "ten_thousand_sybil_acks_from_200_keys_evict_no_members_record_and_memory_stays_bounded";
+    if let Some(directory) = child::directory() {
+        return victim::run(&directory, true).await;
+    }
+    let mut victim = Victim::start(test);
+    let before = victim.memory();
+    let start = Instant::now();
+    let liars = sybil_flood(&victim, 50).await;
+    let state = victim.becomes("flooded", |state| state.records.1 > 2_000).await;
+    assert_eq!(state.members_acks, usize::from(MEMBERS));
+    // All that gets through.
+    let mut last = 0;
+    let state = loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let state = victim.state();
+        if state.records.1 == last {
+            break state;
+        }
+        last = state.records.1;
+    };
+    let growth = victim.memory().saturating_sub(before);
+    println!("{:?}: {state:?}, memory grew by {} KiB", start.elapsed(), growth >> 10);
+    assert_eq!((state.members_acks, state.records.0), (usize::from(MEMBERS), u64::from(MEMBERS)), "no member's record is gone");
+    assert!(growth < GROWTH_MAX, "{growth}");
+    drop(liars);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_opened_and_never_used_cost_a_bounded_amount() {
+    let test = "streams_that_are_opened_and_never_used_cost_a_bounded_amount";
+    if let Some(directory) = child::directory() {
+        return victim::run(&directory, false).await;
+    }
+    let mut victim = Victim::start(test);
+    let dir = tempdir().unwrap();
+    let neighbour = Running::start(dir.path(), vec![victim.address.clone()]);
+    neighbour.node.set_validators(common::validators(MEMBERS)).unwrap();
+    victim.serves(&neighbour, 7).await;
+    let before = victim.memory();
+    let chain = short(CHAIN);
+    let protocols = [
+        format!("/pol-ai/{chain}/exchange/1"),
+        format!("/pol-ai/{chain}/kad/1"),
+        format!("/pol-ai/{chain}/gossip/1.1.0"),
+        "/ipfs/id/1.0.0".to_owned(),
+        "/ipfs/id/push/1.0.0".to_owned(),
+        "/ipfs/ping/1.0.0".to_owned(),
+        "/libp2p/autonat/2/dial-request".to_owned(),
+        "/no/such/protocol".to_owned(),
+    ];
+    let mut hogs = Vec::new();
+    for protocol in &protocols {
+        for _ in 0..2 {
+            let options = Options { stuck_on: protocol.clone(), ..Options::new(CHAIN) };
+            let hog = Liar::among(options, std::slice::from_ref(&victim.address)).await;
+            eventually("a connection", || async { (hog.connected() == 1).then_some(()) }).await;
+            for _ in 0..300 {
+                hog.tell(Command::Stick).await;
+            }
+            hogs.push(hog);
+        }
+    }
+    for round in 0..10 {
+        let took = victim.serves(&neighbour, 100 + round).await;
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let growth = victim.memory().saturating_sub(before);
+    println!("{:?}, memory grew by {} KiB with {} hogs", victim.state(), growth >> 10, hogs.len());
+    assert!(growth < GROWTH_MAX, "{growth}");
+    drop(hogs);
+    neighbour.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_drip_and_endless_requests_cost_a_bounded_amount() {
+    let test = "slow_drip_and_endless_requests_cost_a_bounded_amount";
+    if let Some(directory) = child::directory() {
+        return victim::run(&directory, false).await;
+    }
+    let mut victim = Victim::start(test);
+    let dir = tempdir().unwrap();
+    let neighbour = Running::start(dir.path(), vec![victim.address.clone()]);
+    neighbour.node.set_validators(common::validators(MEMBERS)).unwrap();
+    victim.serves(&neighbour, 7).await;
+    let peer = neighbour.node.peers().await.unwrap()[0].peer;
+    let before = victim.memory();
+    let mut hogs = Vec::new();
+    for i in 0..16 {
+        let hog = Liar::among(Options::new(CHAIN), std::slice::from_ref(&victim.address)).await;
+        eventually("a connection", || async { (hog.connected() == 1).then_some(()) }).await;
+        for _ in 0..100 {
+            let wire = if i % 2 == 0 { Wire::Drip(vec![0x0a; 40_000]) } else { Wire::Endless };
+            hog.tell(Command::Ask(peer, wire, tokio::sync::oneshot::channel().0)).await;
+        }
+        hogs.push(hog);
+    }
+    for round in 0..10 {
+        let took = victim.serves(&neighbour, 100 + round).await;
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let growth = victim.memory().saturating_sub(before);
+    let state = victim.state();
+    println!("{state:?}, memory grew by {} KiB", growth >> 10);
+    assert!(growth < GROWTH_MAX, "{growth}");
+    assert!(state.bans >= 1, "who sends without end is thrown out: {state:?}");
+    drop(hogs);
+    neighbour.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_offers_and_introductions_without_end_cost_a_bounded_amount() {
+    let test = "subscriptions_offers_and_introductions_without_end_cost_a_bounded_amount";
+    if let Some(directory) = child::directory() {
+        return victim::run(&directory, false).await;
+    }
+    let mut victim = Victim::start(test);
+    let dir = tempdir().unwrap();
+    let neighbour = Running::start(dir.path(), vec![victim.address.clone()]);
+    neighbour.node.set_validators(common::validators(MEMBERS)).unwrap();
+    victim.serves(&neighbour, 7).await;
+    let before = victim.memory();
+    let one = std::slice::from_ref(&victim.address);
+    let [subscriber, provider, talker] = futures::future::join_all((0..3).map(|_| Liar::among(Options::new(CHAIN), one)))
+        .await
+        .try_into()
+        .unwrap_or_else(|_| unreachable!());
+    for liar in [&subscriber, &provider, &talker] {
+        eventually("a connection", || async { (liar.connected() == 1).then_some(()) }).await;
+    }
+    for i in 0..20_000_u32 {
+        subscriber.tell(Command::Subscribe(format!("{i}{}", "t".repeat(1_000)))).await;
+        if i < 3_000 {
+            provider.tell(provided(update(i.into()))).await;
+        }
+        if i < 2_000 {
+            talker.tell(Command::Push).await;
+        }
+    }
+    for round in 0..5 {
+        let took = victim.serves(&neighbour, 100 + round).await;
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+    victim.becomes("rid of the one who introduces himself for ever", |state| state.bans >= 1).await;
+    let growth = victim.memory().saturating_sub(before);
+    println!("{:?}, memory grew by {} KiB", victim.state(), growth >> 10);
+    assert!(growth < GROWTH_MAX, "{growth}");
+    neighbour.stop().await;
+}
+
+/// Peers that connect and then say nothing, as many as there is room for and more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_connections_is_bounded_and_silent_ones_make_room() {
+    let test = "a_flood_of_connections_is_bounded_and_silent_ones_make_room";
+    if let Some(directory) = child::directory() {
+        return victim::run(&directory, false).await;
+    }
+    let mut victim = Victim::start(test);
+    let dirs = [tempdir().unwrap(), tempdir().unwrap()];
+    let neighbour = Running::start(dirs[0].path(), vec![victim.address.clone()]);
+    neighbour.node.set_validators(common::validators(MEMBERS)).unwrap();
+    victim.serves(&neighbour, 7).await;
+    let before = victim.memory();
+    let mut crowd = Vec::new();
+    for _ in 0..260 {
+        crowd.push(common::liar::Silent::start(&victim.address));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let full = usize::try_from(pol_dht::net::limits::CONNECTIONS_INBOUND_MAX).unwrap();
+    let state = victim.becomes("full", |state| state.peers >= full - 16).await;
+    assert!(state.peers <= full, "{state:?}");
+    println!("served within {:?}", victim.serves(&neighbour, 100).await);
+    // A newcomer gets in, because who says nothing is sent away.
+    let start = Instant::now();
+    let newcomer = Running::start(dirs[1].path(), vec![victim.address.clone()]);
+    newcomer.node.set_validators(common::validators(MEMBERS)).unwrap();
+    let got = || async { (newcomer.node.acks(update(0), 1_000).unwrap().len() == usize::from(MEMBERS)).then_some(()) };
+    common::eventually_within(Duration::from_secs(90), "the victim's records", got).await;
+    let growth = victim.memory().saturating_sub(before);
+    println!("a newcomer was served after {:?}; memory grew by {} KiB", start.elapsed(), growth >> 10);
+    assert!(growth < GROWTH_MAX, "{growth}");
+    drop(crowd);
+    neighbour.stop().await;
+    newcomer.stop().await;
+}
+
+/// Bursts arrive in one piece of the stream; the library must not take them for one oversize message.
+#[tokio::test(flavor = "multi_thread")]
+async fn bursts_of_records_do_not_break_the_gossip_of_honest_nodes() {
+    let cluster = Cluster::start(10, MEMBERS).await;
+    cluster.met(9).await;
+    let mut number = 0;
+    for _burst in 0..6 {
+        let ids: Vec<_> =
+            (0..60).map(|i| (update(number + i), u8::try_from((number + i) % u64::from(MEMBERS)).unwrap())).collect();
+        futures::future::join_all(ids.iter().map(|(id, by)| cluster.put_ack(0, *id, *by))).await;
+        number += 60;
+    }
+    // One at a time now, far faster than the records that anti-entropy brings every 15 seconds.
+    let mut slowest = Duration::ZERO;
+    for i in 0..30 {
+        let start = Instant::now();
+        cluster.put_ack(1, update(number + i), u8::try_from(i).unwrap()).await;
+        for at in 0..10 {
+            cluster.has_ack(at, update(number + i)).await;
+        }
+        slowest = slowest.max(start.elapsed());
+    }
+    println!("the slowest of 30 took {slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "gossip is broken: {slowest:?}");
+    for at in 0..10 {
+        assert_eq!(cluster.keys(at).len() as u64, number + 30);
+    }
+    cluster.nobody_honest_is_banned();
+    cluster.stop().await;
+}
