@@ -26,7 +26,7 @@ fn command(data: &Path, more: &[&str]) -> Command {
 }
 
 /// Ports of its own and peers that nobody serves.
-fn alone<'a>(ports: &'a [String; 3]) -> Vec<&'a str> {
+fn alone(ports: &[String; 3]) -> Vec<&str> {
     let mut args = vec!["--ai-engine", "", "--beacon", "http://127.0.0.1:9", "--dht", "http://127.0.0.1:9", "--sidecar", ""];
     args.extend(["--grpc-port", &ports[0], "--fault-port", &ports[1], "--metrics-port", &ports[2]]);
     args
@@ -82,8 +82,9 @@ fn wrong_use_is_one_line_and_exit_code_2() {
     let folder = chain();
     let ports = free_ports();
     let with = |more: &[&'static str]| {
-        let mut args: Vec<&str> = alone(&ports);
-        args.extend(more);
+        let base = alone(&ports);
+        let kept = base.chunks(2).filter(|pair| !more.contains(&pair[0])).flatten().copied();
+        let args: Vec<&str> = kept.chain(more.iter().copied()).collect();
         command(folder.path(), &args)
     };
     refused(command(tempdir().unwrap().path(), &[]), "--chain");
