@@ -150,7 +150,7 @@ fn holding(members: &Arc<Members>, committee: &Committee) -> Vec<Row> {
     let secret = Arc::new(Secret::from_bytes([1; 32]));
     let engine = AiEngine::new(&server.uri(), secret, Arc::new(System::new())).unwrap();
     let pick = || certify(&collector, head, committee, QuorumRule::Auto, &fixtures::domains()).unwrap().unwrap();
-    let picked = median_seconds(20, || drop(pick()));
+    let picked = median_seconds(20, || assert_eq!(pick().acks(), 512));
     let both = median_seconds(20, || {
         let push = Push::of(&pick(), Hash32([2; 32]), 9);
         runtime.block_on(engine.set_candidate(&push)).unwrap();

@@ -1,7 +1,10 @@
 //! A small chain with known keys, for the tests of this crate (unit and integration alike) and its bench.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use ed25519_dalek::SigningKey;
 use lighthouse_ack_quorum::{
@@ -63,8 +66,11 @@ pub fn secret(index: u64) -> SecretKey {
     SecretKey::from_bytes(&bytes).unwrap()
 }
 
+/// Derived once: the exhaustive tests ask a million times.
 pub fn public(index: u64) -> [u8; 48] {
-    secret(index).public_key().to_bytes()
+    static KNOWN: Mutex<BTreeMap<u64, [u8; 48]>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap();
+    *known.entry(index).or_insert_with(|| secret(index).public_key().to_bytes())
 }
 
 pub fn key_of(index: u64) -> Option<Arc<PublicKey>> {
@@ -87,7 +93,7 @@ pub fn members(n: u64, current: u64) -> Members {
     Members::default().advance(current, committees)
 }
 
-pub fn data(update: u8, head: u8, root: u8) -> AckData {
+pub const fn data(update: u8, head: u8, root: u8) -> AckData {
     AckData { update_id: UpdateId([update; 32]), model_head: ModelHead([head; 32]), result_root: ResultRoot([root; 32]) }
 }
 

@@ -5,10 +5,10 @@
 mod fixtures;
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Lines},
     net::TcpListener,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
 use tempfile::{TempDir, tempdir};
@@ -26,7 +26,7 @@ fn command(data: &Path, more: &[&str]) -> Command {
 }
 
 /// Ports of its own and peers that nobody serves.
-fn alone<'a>(ports: &'a [String; 3]) -> Vec<&'a str> {
+fn alone(ports: &[String; 3]) -> Vec<&str> {
     let mut args = vec!["--ai-engine", "", "--beacon", "http://127.0.0.1:9", "--dht", "http://127.0.0.1:9", "--sidecar", ""];
     args.extend(["--grpc-port", &ports[0], "--fault-port", &ports[1], "--metrics-port", &ports[2]]);
     args
@@ -51,8 +51,8 @@ fn refused(mut command: Command, says: &str) {
     assert!(last.starts_with("ack-quorum: ") && last.contains(says), "{stderr}");
 }
 
-/// Ends the process in any case.
-struct Running(Child);
+/// Ends the process in any case. The reader stays: a process whose log nobody takes dies of it.
+struct Running(Child, Option<Lines<BufReader<ChildStderr>>>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -61,15 +61,17 @@ impl Drop for Running {
     }
 }
 
-fn started(data: &Path, args: &[&str]) -> Running {
-    let mut child = command(data, args).spawn().unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let running = Running(child);
+/// Runs until it says that it has started; with that line.
+fn started(mut command: Command) -> (Running, String) {
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut running = Running(child, None);
     let mut log = String::new();
-    for line in stderr.lines() {
+    for line in lines.by_ref() {
         let line = line.unwrap();
         if line.contains("ACK quorum service started") {
-            return running;
+            running.1 = Some(lines);
+            return (running, line);
         }
         log.push_str(&line);
         log.push('\n');
@@ -82,8 +84,9 @@ fn wrong_use_is_one_line_and_exit_code_2() {
     let folder = chain();
     let ports = free_ports();
     let with = |more: &[&'static str]| {
-        let mut args: Vec<&str> = alone(&ports);
-        args.extend(more);
+        let base = alone(&ports);
+        let kept = base.chunks(2).filter(|pair| !more.contains(&pair[0])).flatten().copied();
+        let args: Vec<&str> = kept.chain(more.iter().copied()).collect();
         command(folder.path(), &args)
     };
     refused(command(tempdir().unwrap().path(), &[]), "--chain");
@@ -112,7 +115,7 @@ fn a_second_service_on_the_same_guard_keystores_or_port_refuses_to_start() {
         args.extend(["--keystores", &keystores, "--passwords", &keystores]);
         args
     };
-    let _running = started(first.path(), &with_keys(&ports));
+    let _running = started(command(first.path(), &with_keys(&ports)));
     refused(command(first.path(), &with_keys(&others)), "in use by process");
     refused(command(second.path(), &with_keys(&others)), "in use by process");
     refused(command(second.path(), &alone(&ports)), "in use by another process");
@@ -125,10 +128,8 @@ fn devnet_keys_come_from_the_environment_and_the_guard_moves_by_file() {
     let mut args = alone(&ports);
     args.extend(["--validators", "0-3"]);
     let mut start = command(old.path(), &args);
-    let mut child = start.env("GENESIS_SEED", "5e".repeat(32)).spawn().unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let running = Running(child);
-    let line = stderr.lines().map_while(Result::ok).find(|line| line.contains("service started")).expect("started");
+    start.env("GENESIS_SEED", "5e".repeat(32));
+    let (running, line) = started(start);
     assert!(line.contains("keys=4"), "{line}");
     let file = old.path().join("guard.json");
     let file = file.to_string_lossy();

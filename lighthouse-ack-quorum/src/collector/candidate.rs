@@ -15,16 +15,21 @@ struct Entry {
     signature: Signature,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Candidate {
     acks: BTreeMap<u64, Entry>,
     /// Result roots that members signed, and how many ACKs each has. At most one per member, so the place fits 16 bits.
     roots: Vec<(ResultRoot, usize)>,
-    first_seen_ms: Option<u64>,
+    /// When this process first counted an ACK for it: what it replays after a restart gets its time again.
+    since_ms: u64,
     announced: Option<ResultRoot>,
 }
 
 impl Candidate {
+    pub(super) const fn new(now_ms: u64) -> Self {
+        Self { acks: BTreeMap::new(), roots: Vec::new(), since_ms: now_ms, announced: None }
+    }
+
     pub(super) fn insert(&mut self, index: u64, root: ResultRoot, signature: Signature, first_seen_ms: u64) {
         let place = self.roots.iter().position(|(known, _)| *known == root).unwrap_or_else(|| {
             self.roots.push((root, 0));
@@ -36,7 +41,6 @@ impl Candidate {
         {
             *count += 1;
         }
-        self.first_seen_ms = Some(self.first_seen_ms.map_or(first_seen_ms, |before| before.min(first_seen_ms)));
     }
 
     pub(super) fn remove(&mut self, index: u64) -> bool {
@@ -67,8 +71,8 @@ impl Candidate {
         self.acks.get(&index).map(|entry| entry.signature)
     }
 
-    pub(super) fn first_seen_ms(&self) -> u64 {
-        self.first_seen_ms.unwrap_or_default()
+    pub(super) const fn since_ms(&self) -> u64 {
+        self.since_ms
     }
 
     pub(super) fn is_empty(&self) -> bool {

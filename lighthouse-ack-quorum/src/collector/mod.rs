@@ -161,7 +161,7 @@ impl Collector {
             let offered = signed.len();
             let held: Vec<Known> = batch::verify(data.signing_root(&self.domains), signed);
             added.bad += offered - held.len();
-            held.into_iter().for_each(|known| self.insert(data, &known, added));
+            held.into_iter().for_each(|known| self.insert(data, &known, now_ms, added));
         }
     }
 
@@ -170,7 +170,7 @@ impl Collector {
         self.candidates.get(&(data.model_head, data.update_id))?.root_of(index)
     }
 
-    fn insert(&mut self, data: AckData, known: &Known, added: &mut Added) {
+    fn insert(&mut self, data: AckData, known: &Known, now_ms: u64, added: &mut Added) {
         let name = (data.model_head, data.update_id);
         match self.root_of(known.index, &data) {
             Some(root) if root == data.result_root => {
@@ -185,7 +185,7 @@ impl Collector {
             None => {}
         }
         self.make_room(known.index);
-        let candidate = self.candidates.entry(name).or_default();
+        let candidate = self.candidates.entry(name).or_insert_with(|| Candidate::new(now_ms));
         candidate.insert(known.index, data.result_root, known.signature, known.seen.first_seen_ms);
         self.by_member.entry(known.index).or_default().push_back(name);
         self.held += 1;
@@ -265,7 +265,7 @@ impl Collector {
             let quorum = committee.as_ref().is_some_and(|committee| candidate.has_quorum(committee, committee.quorum(self.rule)));
             if candidate.is_empty() {
                 gone.push(*name);
-            } else if !quorum && candidate.first_seen_ms().saturating_add(timeout) < now_ms {
+            } else if !quorum && candidate.since_ms().saturating_add(timeout) < now_ms {
                 gone.push(*name);
                 timed_out.push(*name);
             }

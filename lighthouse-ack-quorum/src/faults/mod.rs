@@ -41,14 +41,17 @@ pub const fn age_slots_max(preset: Preset) -> u64 {
     if history < 64 { history } else { 64 }
 }
 
+/// How far the voter's clock may be ahead of ours.
+const SLOTS_EARLY: u64 = 1;
+
 /// Why a vote does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VoteRefused {
     /// Its layout or a signature. The voter's or sender's fault.
     #[error(transparent)]
     Vote(#[from] FaultVoteError),
-    /// The accused block is too old, or of a slot that has not come. Heals with time in the second case.
-    #[error("fault vote: found slot {slot} at slot {now}, expected one of the last {max} or this one")]
+    /// The accused block is too old, or of a slot after the next one. Heals with time in the second case.
+    #[error("fault vote: found slot {slot} at slot {now}, expected one of the last {max}, this or the next one")]
     Age {
         /// Slot of the accused block.
         slot: u64,
@@ -146,7 +149,7 @@ impl FaultPool {
     ) -> Result<Voted, VoteRefused> {
         let header = vote.accused.header;
         let (slot, max) = (header.slot, age_slots_max(self.preset));
-        if slot > now || now - slot > max {
+        if slot > now.saturating_add(SLOTS_EARLY) || now.saturating_sub(slot) > max {
             return Err(VoteRefused::Age { slot, now, max });
         }
         let epoch = slot / self.preset.slots_per_epoch();

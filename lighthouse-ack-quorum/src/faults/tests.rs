@@ -97,7 +97,7 @@ fn votes_by_strangers_by_the_accused_too_old_too_early_and_forged_do_not_count()
     let mut pool = pool();
     let mut add = |vote: &RawFaultVote, now| pool.add(vote, &members, now, key_of);
     let good = vote_by(&secret(0), &accused);
-    assert_eq!(add(&good, 8), Err(VoteRefused::Age { slot: 9, now: 8, max: 64 }));
+    assert_eq!(add(&good, 7), Err(VoteRefused::Age { slot: 9, now: 7, max: 64 }));
     assert_eq!(add(&good, 74), Err(VoteRefused::Age { slot: 9, now: 74, max: 64 }));
     assert_eq!(add(&vote_by(&secret(8), &accused), 10), Err(VoteRefused::NoSeat { epoch: 1 }));
     assert_eq!(add(&vote_by(&secret(3), &accused), 10), Err(VoteRefused::Accused));
@@ -111,7 +111,7 @@ fn votes_by_strangers_by_the_accused_too_old_too_early_and_forged_do_not_count()
     // Of a far epoch: its committee is not known here.
     let far = signed_header(9 + 16, 3, 5);
     assert_eq!(add(&vote_by(&secret(0), &far), 30), Err(VoteRefused::Committee { epoch: 3 }));
-    assert_eq!(add(&good, 10), Ok(Voted::Counted));
+    assert_eq!(add(&good, 8), Ok(Voted::Counted), "a voter whose clock is a little ahead");
     assert_eq!(pool.cases().len(), 1);
 }
 
@@ -122,6 +122,37 @@ fn a_vote_of_another_chain_does_not_count() {
     let elsewhere = fixtures::spec_of(2, pol_core::committee::QuorumRule::Auto).domains();
     let foreign = *VerifiedFaultVote::sign(&verified, &secret(0), &elsewhere).raw();
     assert!(matches!(pool().add(&foreign, &members(8, 1), 10, key_of), Err(VoteRefused::Vote(FaultVoteError::Voter(_)))));
+}
+
+#[test]
+fn signatures_that_are_no_points_of_the_group_do_not_count() {
+    let (members, accused) = (members(8, 1), signed_header(9, 3, 5));
+    let mut infinity = [0; 96];
+    infinity[0] = 0xc0;
+    let mut off_curve = [0; 96];
+    (off_curve[0], off_curve[95]) = (0x80, 1);
+    for signature in [infinity, off_curve, [0xff; 96], [0; 96]] {
+        for of_accused in [false, true] {
+            let mut vote = vote_by(&secret(0), &accused);
+            *if of_accused { &mut vote.accused.signature } else { &mut vote.signature } = signature;
+            assert!(matches!(pool().add(&vote, &members, 10, key_of), Err(VoteRefused::Vote(_))));
+        }
+    }
+}
+
+#[test]
+fn a_proof_of_another_chain_or_another_committee_is_refused() {
+    let elsewhere = fixtures::spec_of(2, pol_core::committee::QuorumRule::Auto).domains();
+    let proof = proof(9);
+    let members = members(8, 1);
+    let committee = members.committee(1).unwrap();
+    let there = FaultRules { domains: elsewhere, ..RULES() };
+    assert!(judge(&proof.to_pair(), &state(10, [0; 32], committee), &RULES()).is_ok());
+    assert!(judge(&proof.to_pair(), &state(10, [0; 32], committee), &there).is_err());
+    let others = fixtures::committee(1, 100..108, &mut crate::members::Keys::default());
+    assert!(judge(&proof.to_pair(), &state(10, [0; 32], &others), &RULES()).is_err());
+    let nine = fixtures::committee(1, 0..9, &mut crate::members::Keys::default());
+    assert!(judge(&proof.to_pair(), &state(10, [0; 32], &nine), &RULES()).is_err());
 }
 
 #[test]

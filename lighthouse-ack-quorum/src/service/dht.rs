@@ -42,6 +42,7 @@ pub(crate) enum Outgoing {
 /// Watches ACKs; after every break from the beginning, since what is held comes first.
 pub(crate) async fn acks(shared: Arc<Shared>, channel: Channel) -> Result<(), Exit> {
     let mut link = Link::new("dht", shared.health.clone());
+    shared.until_ready().await;
     loop {
         let error = match serve::dht_client(channel.clone()).watch_acks(WatchAcksRequest::default()).await {
             Ok(stream) => {
@@ -134,6 +135,7 @@ fn report(shared: &Shared, added: &Added) {
 /// Watches fault votes. A vote names a block that we may not have looked at yet.
 pub(crate) async fn faults(shared: Arc<Shared>, channel: Channel) -> Result<(), Exit> {
     let mut link = Link::new("dht-faults", shared.health.clone());
+    shared.until_ready().await;
     loop {
         let error = match serve::dht_client(channel.clone()).watch_faults(WatchFaultsRequest::default()).await {
             Ok(stream) => {

@@ -47,6 +47,7 @@ pub(crate) async fn refresh(shared: &Shared, epoch: u64) -> Result<(), EpochErro
     install(shared, epoch, &entries, &seeds)?;
     let members = shared.members();
     lock(&shared.collector).set_members(members);
+    shared.ready.send_replace(true);
     Ok(())
 }
 

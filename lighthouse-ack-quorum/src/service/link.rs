@@ -51,6 +51,52 @@ impl Link {
 mod tests {
     use super::*;
     use pol_kit::metrics::Status;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    /// Counts what is logged.
+    struct Lines(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            if event.metadata().target() == "polai::quorum" {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_goes_is_one_line_however_often_it_is_tried_and_one_when_it_is_back() {
+        let lines = Arc::new(AtomicUsize::new(0));
+        let _guard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
+        let mut link = Link::new("dht", Health::new());
+        for expected in [2, 4] {
+            for _ in 0..100 {
+                link.failed(&"down").await;
+            }
+            link.works();
+            link.works();
+            assert_eq!(lines.load(Ordering::Relaxed), expected);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_to_a_bound_and_begin_anew_after_success() {

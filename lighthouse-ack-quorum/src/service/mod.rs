@@ -182,6 +182,7 @@ fn share(parts: Parts, blocks: mpsc::Sender<pol_core::Hash32>, outbox: mpsc::Sen
         breaker: Mutex::new(State::Closed),
         signing_stopped: AtomicBool::new(false),
         slot: watch::Sender::new(chain.slot_at(now)),
+        ready: watch::Sender::new(false),
         changed: Notify::new(),
         blocks,
         outbox,

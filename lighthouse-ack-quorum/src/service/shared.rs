@@ -149,6 +149,8 @@ pub(crate) struct Shared {
     pub(crate) signing_stopped: AtomicBool,
     /// The current slot.
     pub(crate) slot: watch::Sender<u64>,
+    /// The validators are known: before that every ACK, vote and verdict would be a stranger's.
+    pub(crate) ready: watch::Sender<bool>,
     /// Head or quorums changed: think again about what to push.
     pub(crate) changed: Notify,
     /// A block to look at; more than fit are found by following the head.
@@ -162,6 +164,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// Waits until the validators are known.
+    pub(crate) async fn until_ready(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
     pub(crate) fn members(&self) -> Arc<Members> {
         Arc::clone(&lock(&self.registry).members)
     }

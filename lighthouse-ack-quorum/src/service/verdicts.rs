@@ -26,6 +26,7 @@ use crate::guard::{AckReceipt, Candidate, Refusal};
 /// Watches verdicts; after every break from the beginning. Signing one again is harmless: the guard knows.
 pub(crate) async fn run(shared: Arc<Shared>, sidecar: Channel, dht: Channel) -> Result<(), Exit> {
     let mut link = Link::new("sidecar", shared.health.clone());
+    shared.until_ready().await;
     loop {
         let error = match sidecar::client(sidecar.clone()).verdicts(VerdictsRequest::default()).await {
             Ok(stream) => {

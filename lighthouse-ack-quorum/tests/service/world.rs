@@ -83,10 +83,10 @@ impl World {
         let seed = GenesisSeed::from_bytes(SEED);
         let keys = (0..n).map(|index| seed.validator_key(index).unwrap()).collect();
         let mut servers = JoinSet::new();
-        let dht = MockDht::new(spec.genesis_id(), clock.unix_millis());
+        let shared: Arc<dyn Clock> = clock.clone();
+        let dht = MockDht::new(spec.genesis_id(), Arc::clone(&shared));
         let sidecar = Sidecar::new();
         let (dht_uri, sidecar_uri) = (dht.start(&mut servers).await, sidecar.start(&mut servers).await);
-        let shared: Arc<dyn Clock> = clock.clone();
         Self {
             beacon: Beacon::start(spec, keys).await,
             engine: Engine::start(shared).await,

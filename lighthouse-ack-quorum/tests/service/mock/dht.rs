@@ -20,6 +20,7 @@ use pol_api::{
     validators,
 };
 use pol_core::{GenesisId, UpdateId, ack::RawAck, fault::RawFaultVote, record::RawIdRecord};
+use pol_kit::clock::Clock;
 use tokio::{net::TcpListener, sync::broadcast, task::JoinSet};
 use tokio_stream::{Stream, StreamExt as _, wrappers::BroadcastStream};
 
@@ -43,15 +44,15 @@ pub struct MockDht {
     faults: broadcast::Sender<StoredFault>,
     /// Answers `Unavailable` to everything while set.
     pub down: Arc<AtomicBool>,
-    pub now_ms: u64,
+    clock: Arc<dyn Clock>,
 }
 
 type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl MockDht {
-    pub fn new(chain: GenesisId, now_ms: u64) -> Self {
+    pub fn new(chain: GenesisId, clock: Arc<dyn Clock>) -> Self {
         let (acks, faults) = (broadcast::channel(200_000).0, broadcast::channel(10_000).0);
-        Self { chain, held: Arc::default(), acks, faults, down: Arc::default(), now_ms }
+        Self { chain, held: Arc::default(), acks, faults, down: Arc::default(), clock }
     }
 
     pub async fn start(&self, tasks: &mut JoinSet<()>) -> String {
@@ -66,14 +67,19 @@ impl MockDht {
 
     /// As if another node had sent it.
     pub fn bring(&self, ack: RawAck) {
-        let stored =
-            StoredAck { ack, verified: true, conflict: false, first_seen_unix_ms: self.now_ms, expires_unix_s: u64::MAX };
+        let stored = StoredAck {
+            ack,
+            verified: true,
+            conflict: false,
+            first_seen_unix_ms: self.clock.unix_millis(),
+            expires_unix_s: u64::MAX,
+        };
         lock(&self.held).acks.push(stored);
         let _ = self.acks.send(stored);
     }
 
     pub fn bring_vote(&self, vote: RawFaultVote) {
-        let stored = StoredFault { vote, verified: true, first_seen_unix_ms: self.now_ms, expires_unix_s: u64::MAX };
+        let stored = StoredFault { vote, verified: true, first_seen_unix_ms: self.clock.unix_millis(), expires_unix_s: u64::MAX };
         lock(&self.held).faults.push(stored);
         let _ = self.faults.send(stored);
     }

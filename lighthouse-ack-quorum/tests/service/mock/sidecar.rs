@@ -21,7 +21,8 @@ use super::lock;
 #[derive(Debug, Clone)]
 pub struct Sidecar {
     given: Arc<Mutex<Vec<Verdict>>>,
-    live: broadcast::Sender<Verdict>,
+    /// None ends the streams.
+    live: broadcast::Sender<Option<Verdict>>,
 }
 
 impl Sidecar {
@@ -41,7 +42,12 @@ impl Sidecar {
 
     pub fn say(&self, verdict: Verdict) {
         lock(&self.given).push(verdict);
-        let _ = self.live.send(verdict);
+        let _ = self.live.send(Some(verdict));
+    }
+
+    /// As if it had crashed and were back at once.
+    pub fn cut(&self) {
+        let _ = self.live.send(None);
     }
 }
 
@@ -54,7 +60,7 @@ impl sidecar_server::Sidecar for Sidecar {
             let given = lock(&self.given);
             (given.clone(), self.live.subscribe())
         };
-        let live = BroadcastStream::new(live).filter_map(Result::ok);
+        let live = BroadcastStream::new(live).filter_map(Result::ok).take_while(Option::is_some).filter_map(|verdict| verdict);
         let all = tokio_stream::iter(held).chain(live);
         Ok(Response::new(Box::pin(all.map(|verdict| Ok((&verdict).into())))))
     }
