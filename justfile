@@ -49,13 +49,19 @@ tidy:
 bench-core:
     cargo bench -p pol-core --bench core
 
+# Slots, epochs and blocks of the beacon chain, as a table
+bench-beacon:
+    cargo bench -p pol-beacon --bench transition
+
 # Write the golden vectors anew with the independent Python programs
 vectors:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py
+    "$POLAI_CACHE/vectors-venv/bin/python" testing/beacon-diff/generate.py
 
 # Check that the Python programs still give the golden vectors
 vectors-check:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py --check
+    "$POLAI_CACHE/vectors-venv/bin/python" testing/beacon-diff/generate.py --check
 
 # Fuzz one target (needs a nightly toolchain and cargo-fuzz); what it finds grows a corpus that git ignores
 fuzz target seconds="60":
