@@ -205,6 +205,10 @@ impl<E: EthSpec> Player<E> {
         };
         let state = advance(&node.state, slot, self.store().config()).expect("empty slots");
         let expected = B256::from(frame.array::<32>(2));
+        let mut forgetful = (*node.state).clone();
+        forgetful.drop_caches();
+        let forgetful = advance(&forgetful, slot, self.store().config()).expect("empty slots");
+        assert_eq!(forgetful.tree_hash_root(), state.tree_hash_root(), "{}: what is remembered matters", self.place());
         if state.tree_hash_root() != expected {
             let fields = frame.fields.get(3).map(|theirs| different_fields(&state, &decode(theirs).expect("a state")));
             panic!("{}: slot {slot}: fields {fields:?} (BEACON_DIFF_STATES=1 names them)", self.place());

@@ -202,11 +202,11 @@ impl<E: EthSpec> BeaconState<E> {
     /// The committee that ACKs and votes in an epoch, registry indices by seat (docs/PROTOCOL.md section 8).
     ///
     /// # Errors
-    /// [`StateError::Epoch`] when this state does not know that epoch's seed: it reaches from `EPOCHS_PER_HISTORICAL_VECTOR - 2`
+    /// [`StateError::Epoch`] when this state does not know that epoch's seed: it reaches from `EPOCHS_PER_HISTORICAL_VECTOR - 3`
     /// epochs ago to the next epoch.
     pub fn ai_committee(&self, epoch: Epoch) -> Result<Vec<ValidatorIndex>, StateError> {
         let current = self.current_epoch();
-        let oldest = current.plus(2)?.saturating_sub(E::EpochsPerHistoricalVector::U64);
+        let oldest = current.plus(3)?.saturating_sub(E::EpochsPerHistoricalVector::U64);
         if epoch < oldest || epoch > current.plus(1)? {
             return Err(StateError::Epoch { epoch, current });
         }
