@@ -206,13 +206,17 @@ impl Shared {
     }
 }
 
-/// Once a slot: does the daemon know the validators and our identities?
+/// Once a slot, and when an epoch's validators are known: does the daemon know the validators and our identities?
 pub(crate) async fn upkeep(shared: Arc<Shared>, channel: Channel) -> Result<(), Exit> {
     let mut link = Link::new("dht-upkeep", shared.health.clone());
     let mut client = serve::dht_client(channel);
-    let mut slots = shared.slot.subscribe();
+    let (mut slots, mut epochs) = (shared.slot.subscribe(), shared.ready.subscribe());
     let mut lives: BTreeMap<[u8; 48], u64> = BTreeMap::new();
-    while slots.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            _ = slots.changed() => {}
+            _ = epochs.changed() => {}
+        }
         let node = match client.status(StatusRequest {}).await {
             Ok(answer) => answer.into_inner(),
             Err(status) => {
@@ -246,7 +250,6 @@ pub(crate) async fn upkeep(shared: Arc<Shared>, channel: Channel) -> Result<(), 
             Err(status) => link.failed(&status.message()).await,
         }
     }
-    Ok(())
 }
 
 async fn identities(

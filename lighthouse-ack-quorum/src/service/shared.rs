@@ -149,7 +149,7 @@ pub(crate) struct Shared {
     pub(crate) signing_stopped: AtomicBool,
     /// The current slot.
     pub(crate) slot: watch::Sender<u64>,
-    /// The validators are known: before that every ACK, vote and verdict would be a stranger's.
+    /// The validators are known, said anew for each epoch: before that every ACK, vote and verdict would be a stranger's.
     pub(crate) ready: watch::Sender<bool>,
     /// Head or quorums changed: think again about what to push.
     pub(crate) changed: Notify,

@@ -125,9 +125,10 @@ impl World {
             dht: self.dht_uri.clone(),
             sidecar: Some(self.sidecar_uri.clone()),
             ai_engine: Some(AiEngine::new(&self.engine.url, secret, Arc::clone(&clock)).unwrap()),
-            table: open_table(&folder, self.spec.genesis_id()).unwrap(),
+            table: eventually("free table", async || open_table(&folder, self.spec.genesis_id()).ok()).await,
             checkpoint: None,
-            guard: Guard::open(guard, self.spec.delta_context(), domains).unwrap(),
+            // A connection of a service that was just stopped may hold it for a moment longer.
+            guard: eventually("free guard", async || Guard::open(guard, self.spec.delta_context(), domains).ok()).await,
             signer: Signer::from_seed(&seed, self.own.clone(), domains).unwrap(),
             trainers: vec![[9; 32]],
             clock,
