@@ -1,7 +1,7 @@
 //! Candidates on their way to the AI engine (section 10): JSON-RPC on port 8552 with the Engine API's JWT.
 //!
 //! # Contract
-//! [`AiEngine::set_candidate`] says which update the block of a slot may carry; [`AiEngine::clear`] takes it back and has the payload
+//! [`AiEngine::set_candidate`] says which update the block of a slot may carry; [`Push::clear`] takes it back and has the payload
 //! rebuilt empty. [`Pusher`] puts the breaker in front: after 3 failed slots in a row nothing is pushed for two epochs, then one slot is
 //! tried. A push that fails costs nothing but the update: the block comes out empty.
 //!

@@ -54,7 +54,7 @@ async fn updates_are_certified_pushed_and_checked_and_bad_proposers_are_slashed(
     let ai_blocks = SLOTS as usize - BAD.len() - QUIET.len() - 1;
     assert_eq!(accepted, ai_blocks);
     told(&world, &mut running, ai_blocks).await;
-    judged_by_python(&world, &accused).await;
+    judged_by_python(&world, &accused);
     running.stop().await;
 }
 
@@ -93,7 +93,7 @@ async fn told(world: &World, running: &mut Running, ai_blocks: usize) {
     assert!(held.identities.iter().all(|id| id.clone().verify(&world.spec.domains()).is_ok()));
 }
 
-async fn judged_by_python(world: &World, accused: &[Block]) {
+fn judged_by_python(world: &World, accused: &[Block]) {
     let posted = lock(&world.beacon.chain).posted.clone();
     assert_eq!(posted.len(), BAD.len());
     let pairs: Vec<_> = posted.iter().map(pair_of).collect();

@@ -78,7 +78,7 @@ async fn a_dht_that_goes_and_comes_back_brings_its_acks_along() {
     running.stop().await;
 }
 
-fn fixture(update: u8) -> AckData {
+const fn fixture(update: u8) -> AckData {
     AckData { update_id: UpdateId([update; 32]), model_head: ModelHead([2; 32]), result_root: ResultRoot([3; 32]) }
 }
 

@@ -76,7 +76,7 @@ impl Respond for Answers {
         let mut state = lock(&self.0);
         let token = request.headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         let now = state.clock.unix_seconds();
-        if !token.is_some_and(|token| Secret::from_bytes(SECRET).verify(token, now).is_ok()) {
+        if token.is_none_or(|token| Secret::from_bytes(SECRET).verify(token, now).is_err()) {
             state.unauthorized += 1;
             return ResponseTemplate::new(401).set_body_string("unauthorized");
         }
