@@ -53,13 +53,19 @@ bench-core:
 bench-dht *arguments:
     cargo bench -p pol-dht --bench dht -- {{ arguments }}
 
+# Slots, epochs and blocks of the beacon chain, as a table
+bench-beacon:
+    cargo bench -p pol-beacon --bench transition
+
 # Write the golden vectors anew with the independent Python programs
 vectors:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py
+    "$POLAI_CACHE/vectors-venv/bin/python" testing/beacon-diff/generate.py
 
 # Check that the Python programs still give the golden vectors
 vectors-check:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py --check
+    "$POLAI_CACHE/vectors-venv/bin/python" testing/beacon-diff/generate.py --check
 
 # Fuzz one target (needs a nightly toolchain and cargo-fuzz); what it finds grows a corpus that git ignores
 fuzz target seconds="60":

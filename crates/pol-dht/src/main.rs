@@ -88,6 +88,8 @@ async fn start(tasks: Tasks, args: Args, chain: Chain) -> Result<(), Exit> {
         connections: Some(connections),
         solo: args.solo,
     };
+    // Whoever asks for health from the first answered request on hears the truth.
+    watch.look().await;
     tasks.spawn_until_stopped("watch", watch.run());
     let router = metrics::router(registry, health).merge(service::http::router(node));
     let token = tasks.token();

@@ -85,7 +85,7 @@ fn an_unreadable_secret_is_one_line_and_exit_code_2() {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
         refused(solo(dir.path()), &[path, &format!("{mode:04o}")]);
     }
-    fs::set_permissions(&key, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o0)).unwrap();
     // Whoever runs the tests as root can read anything.
     if fs::read(&key).is_err() {
         refused(solo(dir.path()), &[path, "ermission denied"]);

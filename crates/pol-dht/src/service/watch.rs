@@ -103,13 +103,21 @@ impl Watch {
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let Ok(peers) = self.node.peers().await else { return Ok(()) };
-            self.peers(peers.len());
-            self.store().await;
-            self.validators();
-            self.identities();
-            self.counters();
+            if !self.look().await {
+                return Ok(());
+            }
         }
+    }
+
+    /// Looks once; false when the node has ended.
+    pub async fn look(&self) -> bool {
+        let Ok(peers) = self.node.peers().await else { return false };
+        self.peers(peers.len());
+        self.store().await;
+        self.validators();
+        self.identities();
+        self.counters();
+        true
     }
 
     fn raise(&self, code: &'static str, severity: Severity, text: Option<String>) {

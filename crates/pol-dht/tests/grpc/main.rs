@@ -2,6 +2,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod daemon;
+mod full_disk;
+mod health;
 mod put;
 mod refused;
 mod support;

@@ -1,18 +1,12 @@
 //! Two whole daemons on one machine, as an operator runs them, and everything through gRPC.
 
-use std::{
-    net::{TcpListener, UdpSocket},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use pol_api::{
     client,
     convert::{self, Candidate, Outcome, Stored, StoredAck},
     dht::v1::{self, dht_client::DhtClient},
-    serve,
     tonic::transport::Channel,
     validators::{Epochs, Validator},
 };
@@ -20,88 +14,17 @@ use pol_core::{
     Hash32, ModelHead, ResultRoot,
     ack::{AckData, VerifiedAck},
     bls::SecretKey,
-    committee::QuorumRule,
-    delta::{Claims, Profile, encode},
-    gate::NanoNats,
-    genesis::{ChainParameters, ChainSpec},
-    params::{Preset, SELF_TEST_TEXTS},
+    delta::{Claims, encode},
     record::{Announcement, Envelope, IdData},
     sha256,
-    state::Shape,
 };
 use pol_kit::clock::{Clock as _, System};
 
-use crate::{common::eventually, support::next};
-
-fn chain() -> ChainSpec {
-    ChainSpec::new(&ChainParameters {
-        genesis_time: 1_800_000_000,
-        preset: Preset::Minimal,
-        slot_seconds: 3,
-        chain_id: 1_337_001,
-        genesis_validators_root: Hash32([1; 32]),
-        execution_genesis_hash: Hash32([2; 32]),
-        quorum: QuorumRule::Auto,
-        difficulty_floor: 4_096,
-        manifest_hash: Hash32([3; 32]),
-        shape: Shape::new(4, 128, 128, 64, 352).unwrap(),
-        dev_texts_hash: Hash32([4; 32]),
-        reference_losses: [NanoNats::new(2_000_000_000).unwrap(); SELF_TEST_TEXTS],
-        profile: Profile::F16x20,
-        dev_slash_small: true,
-    })
-    .unwrap()
-}
-
-/// A port that is free for HTTP and QUIC, and another for gRPC.
-fn free_ports() -> (u16, u16) {
-    loop {
-        let (http, grpc) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-        let port = http.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            return (port, grpc.local_addr().unwrap().port());
-        }
-    }
-}
-
-/// A daemon that ends with the test.
-struct Daemon {
-    process: Child,
-    grpc: u16,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-impl Daemon {
-    fn start((port, grpc): (u16, u16), directory: &Path, bootstrap: Option<u16>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pol-dht"));
-        command.args(["--listen", &format!("127.0.0.1:{port}"), "--grpc-port", &grpc.to_string(), "--data-dir"]).arg(directory);
-        command.args(bootstrap.map(|port| format!("--bootstrap=127.0.0.1:{port}")));
-        for name in ["GENESIS_HOST", "DHT_PORT", "DHT_LISTEN", "DHT_GRPC_PORT", "DHT_GRPC_LISTEN"] {
-            command.env_remove(name);
-        }
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { process, grpc }
-    }
-
-    async fn client(&self) -> DhtClient<Channel> {
-        let uri = format!("http://127.0.0.1:{}", self.grpc);
-        let connect = || async { serve::endpoint(uri.clone()).unwrap().connect().await.ok() };
-        serve::dht_client(eventually("a gRPC port", connect).await)
-    }
-
-    /// As a service manager does it: exit code 0 within the deadline, watches or not.
-    fn terminate(mut self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        assert_eq!(self.process.wait().unwrap().code(), Some(0));
-    }
-}
+use crate::{
+    common::eventually,
+    daemon::{Daemon, chain, free_ports},
+    support::next,
+};
 
 async fn peers(client: &mut DhtClient<Channel>) -> Option<()> {
     let answer = client.peers(v1::PeersRequest::default()).await.unwrap().into_inner();

@@ -7,10 +7,7 @@ use std::{
 };
 
 use pol_core::record::RecordKey;
-use pol_dht::{
-    store::Put,
-    verify::{RawRecord, VerifiedRecord},
-};
+use pol_dht::{shared::News, store::Put, verify::RawRecord};
 use tokio::{
     sync::{broadcast, mpsc},
     task::JoinSet,
@@ -39,7 +36,7 @@ struct Sighting {
 
 async fn watch(
     node: usize,
-    mut news: broadcast::Receiver<Arc<VerifiedRecord>>,
+    mut news: broadcast::Receiver<News>,
     numbers: Arc<BTreeMap<RecordKey, usize>>,
     seen: mpsc::Sender<Sighting>,
 ) {

@@ -1,10 +1,13 @@
 //! Watching ACKs and fault votes: what is held, then what arrives, then what changes.
 //!
-//! A watch subscribes to the news first and reads the store page by page after that, so that nothing falls in between; news about what a
-//! page already showed are dropped. It remembers nothing about what it sent: when the validator set changes it walks the store again and
-//! sends what the new set judges otherwise than the old one.
+//! A watch subscribes to the news first and reads the store page by page after that, so that nothing falls in between. A record is told a
+//! moment after it is stored: what a page shows although it is that young is remembered, and not sent again when the news of it come.
+//! Nothing else is: when the validator set changes the watch walks the store again and sends what the new set judges otherwise.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use futures::stream;
 use pol_api::{
@@ -13,16 +16,12 @@ use pol_api::{
         AckRecord, FaultRecord, WatchAcksRequest, WatchAcksResponse, WatchCandidatesRequest, WatchCandidatesResponse,
         WatchFaultsRequest, WatchFaultsResponse,
     },
-    limits::WATCH_QUEUE,
     tonic::Status,
 };
 use pol_core::{Hash32, ack::RawAck, fault::RawFaultVote, identity::PeerId, record::Envelope, record::RecordKey};
 use tokio::sync::{
     OwnedSemaphorePermit,
-    broadcast::{
-        self,
-        error::{RecvError, TryRecvError},
-    },
+    broadcast::{self, error::RecvError},
     watch,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,6 +32,7 @@ use super::{
 };
 use crate::{
     Node,
+    net::limits::WATCH_QUEUE,
     shared::{News, Shared},
     store::{Put, StoreError, StoredRecord},
     validators::ValidatorSet,
@@ -41,6 +41,9 @@ use crate::{
 
 /// Records read in one go.
 const PAGE: usize = 512;
+/// A record is told at most this long after it is stored, seconds. Of what is that young a ring's length is remembered; beyond that
+/// an entry may come twice, which a reader bears.
+const YOUNG_SECONDS: u64 = 10;
 
 /// A value as it is, or was, in the store.
 #[derive(Debug, Clone)]
@@ -192,25 +195,36 @@ struct Walk {
 /// One page of a walk: what goes out, what was looked at, and where to go on.
 struct PageRead<M> {
     messages: VecDeque<M>,
-    entries: Vec<([u8; 32], bool)>,
+    young: Vec<Shown>,
     next: Option<RecordKey>,
+}
+
+/// What a watcher was shown of a record: `H(key || value)`, whether it conflicts, whether it is verified.
+type Shown = ([u8; 32], bool, bool);
+
+fn shown<K: Kind>(kind: &K, seen: &Seen, set: &ValidatorSet) -> Shown {
+    (seen.entry, seen.conflict, kind.is_verified(seen, set))
 }
 
 fn read_page<K: Kind>(shared: &Shared, kind: &K, set: &ValidatorSet, walk: &Walk) -> Result<PageRead<K::Message>, StoreError> {
     let (first, last) = kind.range();
-    let page = shared.store.range((&first, &last), walk.after.as_ref(), PAGE, shared.now())?;
+    let now = shared.now();
+    let page = shared.store.range((&first, &last), walk.after.as_ref(), PAGE, now)?;
     let next = page.last().map(|record| record.key).filter(|_| page.len() == PAGE);
-    let (mut messages, mut entries) = (VecDeque::new(), Vec::new());
+    let (mut messages, mut young) = (VecDeque::new(), Vec::new());
     for record in &page {
         for seen in seen(shared, record)? {
-            entries.push((seen.entry, seen.conflict));
+            // When a contradiction came is not kept.
+            if seen.conflict || seen.first_seen.saturating_add(YOUNG_SECONDS) >= now {
+                young.push(shown(kind, &seen, set));
+            }
             let is_changed = |before: &ValidatorSet| kind.is_verified(&seen, before) != kind.is_verified(&seen, set);
             if walk.before.as_ref().is_none_or(|before| is_changed(before)) {
                 messages.extend(kind.message(&seen, set));
             }
         }
     }
-    Ok(PageRead { messages, entries, next })
+    Ok(PageRead { messages, young, next })
 }
 
 /// One watch.
@@ -222,8 +236,8 @@ struct Watch<K: Kind> {
     set: Arc<ValidatorSet>,
     walk: Option<Walk>,
     ready: VecDeque<K::Message>,
-    /// News that came while a page was read.
-    early: VecDeque<News>,
+    /// What was shown before the news of it came.
+    young: BTreeSet<Shown>,
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
@@ -238,14 +252,11 @@ impl<K: Kind> Watch<K> {
                 self.read(walk).await?;
                 continue;
             }
-            let news = match self.early.pop_front() {
-                Some(news) => news,
-                None => match self.wait().await? {
-                    Some(news) => news,
-                    None => continue,
-                },
-            };
-            self.ready.extend(self.kind.message(&Seen::news(&news), &self.set));
+            let Some(news) = self.wait().await? else { continue };
+            let seen = Seen::news(&news);
+            if !self.young.remove(&shown(&self.kind, &seen, &self.set)) {
+                self.ready.extend(self.kind.message(&seen, &self.set));
+            }
         }
     }
 
@@ -277,18 +288,8 @@ impl<K: Kind> Watch<K> {
         let work = move |shared: &Shared| (read_page(shared, &kind, &set, &walk), walk);
         let (page, walk) = self.node.blocking(work).await.map_err(refuse)?;
         let page = page.map_err(refuse)?;
-        loop {
-            match self.news.try_recv() {
-                Ok(news) if self.early.len() < WATCH_QUEUE => self.early.push_back(news),
-                Ok(_) | Err(TryRecvError::Lagged(_)) => return Err(lagged()),
-                Err(TryRecvError::Closed) => return Err(shutting_down()),
-                Err(TryRecvError::Empty) => break,
-            }
-        }
-        if walk.before.is_none() {
-            let shown = |news: &News| page.entries.contains(&(*news.entry(), matches!(news.put, Put::Conflict { .. })));
-            self.early.retain(|news| !shown(news));
-        }
+        let room = WATCH_QUEUE.saturating_sub(self.young.len());
+        self.young.extend(page.young.into_iter().take(room));
         self.ready = page.messages;
         self.walk = page.next.map(|after| Walk { after: Some(after), ..walk });
         Ok(())
@@ -328,7 +329,7 @@ impl Service {
             set,
             walk: Some(Walk::default()),
             ready: VecDeque::new(),
-            early: VecDeque::new(),
+            young: BTreeSet::new(),
             stop: self.stop.clone(),
             _place: place,
         };

@@ -1,0 +1,107 @@
+//! Whole daemons, as an operator runs them.
+
+use std::{
+    net::{TcpListener, UdpSocket},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use pol_api::{dht::v1::dht_client::DhtClient, serve, tonic::transport::Channel};
+use pol_core::{
+    Hash32,
+    committee::QuorumRule,
+    delta::Profile,
+    gate::NanoNats,
+    genesis::{ChainParameters, ChainSpec},
+    params::{Preset, SELF_TEST_TEXTS},
+    state::Shape,
+};
+
+use crate::common::eventually;
+
+/// A chain that a test may name its own.
+pub(crate) fn chain() -> ChainSpec {
+    ChainSpec::new(&ChainParameters {
+        genesis_time: 1_800_000_000,
+        preset: Preset::Minimal,
+        slot_seconds: 3,
+        chain_id: 1_337_001,
+        genesis_validators_root: Hash32([1; 32]),
+        execution_genesis_hash: Hash32([2; 32]),
+        quorum: QuorumRule::Auto,
+        difficulty_floor: 4_096,
+        manifest_hash: Hash32([3; 32]),
+        shape: Shape::new(4, 128, 128, 64, 352).unwrap(),
+        dev_texts_hash: Hash32([4; 32]),
+        reference_losses: [NanoNats::new(2_000_000_000).unwrap(); SELF_TEST_TEXTS],
+        profile: Profile::F16x20,
+        dev_slash_small: true,
+    })
+    .unwrap()
+}
+
+/// A port that is free for HTTP and QUIC, and another for gRPC.
+pub(crate) fn free_ports() -> (u16, u16) {
+    loop {
+        let (http, grpc) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let port = http.local_addr().unwrap().port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return (port, grpc.local_addr().unwrap().port());
+        }
+    }
+}
+
+/// A daemon that ends with the test.
+pub(crate) struct Daemon {
+    process: Child,
+    grpc: u16,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl Daemon {
+    /// Starts one whose chain.toml and data lie in `directory`.
+    pub(crate) fn start(ports: (u16, u16), directory: &Path, bootstrap: Option<u16>) -> Self {
+        Self::start_limited(ports, directory, bootstrap, None)
+    }
+
+    /// The same with a bound on the size of its files, which is what a full disk looks like.
+    pub(crate) fn start_limited(
+        (port, grpc): (u16, u16),
+        directory: &Path,
+        bootstrap: Option<u16>,
+        limit_kib: Option<u64>,
+    ) -> Self {
+        let limit = limit_kib.map_or_else(|| "unlimited".to_owned(), |kib| (kib * 2).to_string());
+        // POSIX counts 512-byte blocks. An ignored signal stays ignored over exec: writing beyond then fails instead of killing.
+        let script = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_pol-dht")]);
+        command.args(["--listen", &format!("127.0.0.1:{port}"), "--grpc-port", &grpc.to_string()]);
+        command.arg("--data-dir").arg(directory.join("data")).arg("--chain").arg(directory.join("chain.toml"));
+        command.args(bootstrap.map(|port| format!("--bootstrap=127.0.0.1:{port}")));
+        for name in ["GENESIS_HOST", "DHT_PORT", "DHT_LISTEN", "DHT_GRPC_PORT", "DHT_GRPC_LISTEN"] {
+            command.env_remove(name);
+        }
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { process, grpc }
+    }
+
+    pub(crate) async fn client(&self) -> DhtClient<Channel> {
+        let uri = format!("http://127.0.0.1:{}", self.grpc);
+        let connect = || async { serve::endpoint(uri.clone()).unwrap().connect().await.ok() };
+        serve::dht_client(eventually("a gRPC port", connect).await)
+    }
+
+    /// As a service manager does it: exit code 0 within the deadline, watches or not.
+    pub(crate) fn terminate(mut self) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert_eq!(self.process.wait().unwrap().code(), Some(0));
+    }
+}
