@@ -45,6 +45,7 @@ pub struct Program {
 #[derive(Debug, Clone)]
 pub struct Feed {
     log: ModelLog,
+    genesis: Cursor,
     build: Arc<BuildInfo>,
     stop: CancellationToken,
     metrics: Metrics,
@@ -66,7 +67,8 @@ impl Feed {
             genesis_id: convert::field(chain.genesis_id().0),
             started_unix_ms: clock.unix_millis(),
         };
-        Self { log, build: Arc::new(build), stop, metrics }
+        let genesis = Cursor { height: 0, block_hash: hash32(chain.genesis_hash()) };
+        Self { log, genesis, build: Arc::new(build), stop, metrics }
     }
 }
 
@@ -86,7 +88,8 @@ impl Execution for Feed {
 
     async fn watch_updates(&self, request: Request<WatchUpdatesRequest>) -> Result<Response<Self::WatchUpdatesStream>, Status> {
         let request = WatchUpdates::try_from(request.get_ref())?;
-        let reader = reader::Reader::begin(self.log.clone(), request, self.metrics.clone()).await?;
+        let (after, view) = (request.after.unwrap_or(self.genesis), request.view);
+        let reader = reader::Reader::begin(self.log.clone(), after, view, self.metrics.clone()).await?;
         Ok(Response::new(Box::pin(reader.events(self.stop.clone()))))
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use futures::{Stream, StreamExt as _, stream};
 use pol_api::{
-    convert::{ChainEvent, ChainUpdate, Cursor, View, WatchUpdates},
+    convert::{ChainEvent, ChainUpdate, Cursor, View},
     execution::v1::WatchUpdatesResponse,
     status::Reason,
     tonic::Status,
@@ -49,14 +49,10 @@ struct Page {
 
 impl Reader {
     /// Reads the first page, so that a cursor that is none is refused at once.
-    pub(super) async fn begin(log: ModelLog, request: WatchUpdates, metrics: Metrics) -> Result<Self, Status> {
-        let position = match request.after {
-            Some(cursor) => cursor,
-            None => genesis(&log)?,
-        };
+    pub(super) async fn begin(log: ModelLog, position: Cursor, view: View, metrics: Metrics) -> Result<Self, Status> {
         metrics.feed_reader(1);
         let (pending, open) = (VecDeque::new(), OpenReader(metrics));
-        let mut reader = Self { log, view: request.view, position, pending, live: None, open };
+        let mut reader = Self { log, view, position, pending, live: None, open };
         reader.read_page().await?;
         Ok(reader)
     }
@@ -126,11 +122,6 @@ impl Reader {
         (self.position, self.live) = (page.position, page.live);
         Ok(())
     }
-}
-
-fn genesis(log: &ModelLog) -> Result<Cursor, Status> {
-    let genesis = log.snapshot().and_then(|snapshot| snapshot.block(0)?.ok_or(LogError::Damaged { number: 0 }));
-    genesis.map(|entry| cursor(&entry)).map_err(internal)
 }
 
 fn page(log: &ModelLog, view: View, position: Cursor) -> Result<Page, Status> {

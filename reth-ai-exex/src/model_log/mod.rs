@@ -61,7 +61,9 @@ pub struct ModelLog(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    /// Held while a change is written and told, so that a snapshot and a subscription can be made between two changes.
+    /// Held while a change is written and told, so that a snapshot and a subscription can be made between two changes. Waits for the disk.
+    writing: Mutex<()>,
+    /// As of the last change, for those who must not wait for the disk.
     ends: Mutex<Ends>,
     events: broadcast::Sender<LogEvent>,
     metrics: Metrics,
@@ -75,10 +77,10 @@ impl ModelLog {
     pub fn open(directory: &Path, chain: &Chain, metrics: Metrics) -> Result<Self, LogError> {
         fs::create_dir_all(directory).map_err(LogError::io)?;
         let store = Store::open(directory, chain)?;
-        let ends = store.read(read::ends)?;
+        let ends = store.ends()?;
         metrics.log_ends(&ends);
-        let (events, ends) = (broadcast::Sender::new(limits::LOG_EVENTS), Mutex::new(ends));
-        Ok(Self(Arc::new(Inner { store, ends, events, metrics })))
+        let events = broadcast::Sender::new(limits::LOG_EVENTS);
+        Ok(Self(Arc::new(Inner { store, writing: Mutex::default(), ends: Mutex::new(ends), events, metrics })))
     }
 
     /// The newest block of the log.
@@ -117,9 +119,9 @@ impl ModelLog {
     }
 
     fn change(&self, f: impl FnOnce(&mut write::Writer<'_>) -> Result<(), LogError>) -> Result<Entry, LogError> {
-        let mut ends = self.ends();
-        let written = self.0.store.write(*ends, f).inspect_err(|_| self.0.metrics.log_failed())?;
-        *ends = written.ends;
+        let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.0.store.write(f).inspect_err(|_| self.0.metrics.log_failed())?;
+        *self.ends() = written.ends;
         self.0.metrics.log_written(&written);
         for event in &written.events {
             if let LogEvent::Update(entry) = event {
@@ -131,7 +133,7 @@ impl ModelLog {
         for id in &written.finalized {
             update(Stage::Finalized, id.as_bytes());
         }
-        Ok(ends.tip)
+        Ok(written.ends.tip)
     }
 
     fn ends(&self) -> MutexGuard<'_, Ends> {

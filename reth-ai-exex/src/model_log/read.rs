@@ -1,16 +1,20 @@
 //! Reading the log.
 
 use core::ops::RangeInclusive;
+use std::sync::PoisonError;
 
 use pol_core::UpdateId;
-use redb::{ReadTransaction, ReadableTable as _};
+use redb::{ReadTransaction, ReadableTable};
 use tokio::sync::broadcast;
 
 use super::{
     Ends, Entry, LogError, LogEvent, ModelLog,
+    block::ROW_BYTES,
     store::{BLOCKS, BY_ID, FINALIZED, NUMBERS, UPDATES},
 };
 use crate::limits;
+
+type Row = [u8; ROW_BYTES];
 
 /// The log as it was at one moment. Short-lived: while it lives, the database keeps what was overwritten since.
 pub struct Snapshot {
@@ -25,26 +29,24 @@ impl core::fmt::Debug for Snapshot {
 }
 
 impl ModelLog {
-    /// The log as it is now.
+    /// The log as it is now. Does not wait for a change that is being written.
     ///
     /// # Errors
     /// Disk and database.
     pub fn snapshot(&self) -> Result<Snapshot, LogError> {
-        let ends = self.ends();
-        Ok(Snapshot { transaction: self.0.store.begin_read()?, ends: *ends })
+        let transaction = self.0.store.begin_read()?;
+        let ends = ends(&transaction.open_table(BLOCKS)?, &transaction.open_table(NUMBERS)?)?;
+        Ok(Snapshot { ends, transaction })
     }
 
     /// The log as it is now, and every event after that, without gap or overlap. A receiver that falls [`limits::LOG_EVENTS`] behind loses
-    /// the oldest and is told so.
+    /// the oldest and is told so. Waits for a change that is being written.
     ///
     /// # Errors
     /// Disk and database.
     pub fn snapshot_and_events(&self) -> Result<(Snapshot, broadcast::Receiver<LogEvent>), LogError> {
-        let ends = self.ends();
-        let snapshot = Snapshot { transaction: self.0.store.begin_read()?, ends: *ends };
-        let events = self.0.events.subscribe();
-        drop(ends);
-        Ok((snapshot, events))
+        let _between_changes = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((self.snapshot()?, self.0.events.subscribe()))
     }
 }
 
@@ -64,7 +66,7 @@ impl Snapshot {
     /// # Errors
     /// Disk and database.
     pub fn block(&self, number: u64) -> Result<Option<Entry>, LogError> {
-        block(&self.transaction, number)
+        block(&self.transaction.open_table(BLOCKS)?, number)
     }
 
     /// Blocks within `heights` that name an update, in order: at most `limit`, and [`limits::LOG_PAGE`].
@@ -92,16 +94,19 @@ impl Snapshot {
     }
 }
 
-fn block(transaction: &ReadTransaction, number: u64) -> Result<Option<Entry>, LogError> {
-    Ok(transaction.open_table(BLOCKS)?.get(number)?.map(|row| Entry::of_row(number, row.value())))
+pub(super) fn block(blocks: &impl ReadableTable<u64, &'static Row>, number: u64) -> Result<Option<Entry>, LogError> {
+    Ok(blocks.get(number)?.map(|row| Entry::of_row(number, row.value())))
 }
 
 /// Both ends, from disk.
-pub(super) fn ends(transaction: &ReadTransaction) -> Result<Ends, LogError> {
-    let tip = transaction.open_table(BLOCKS)?.last()?.map(|(number, row)| Entry::of_row(number.value(), row.value()));
-    let finalized = transaction.open_table(NUMBERS)?.get(FINALIZED)?.map_or(0, |height| height.value());
+pub(super) fn ends(
+    blocks: &impl ReadableTable<u64, &'static Row>,
+    numbers: &impl ReadableTable<&'static str, u64>,
+) -> Result<Ends, LogError> {
+    let tip = blocks.last()?.map(|(number, row)| Entry::of_row(number.value(), row.value()));
+    let finalized = numbers.get(FINALIZED)?.map_or(0, |height| height.value());
     Ok(Ends {
         tip: tip.ok_or(LogError::Damaged { number: 0 })?,
-        finalized: block(transaction, finalized)?.ok_or(LogError::Damaged { number: finalized })?,
+        finalized: block(blocks, finalized)?.ok_or(LogError::Damaged { number: finalized })?,
     })
 }

@@ -12,6 +12,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
 use super::{
     Ends, LogError, LogEvent,
     block::{Entry, ROW_BYTES},
+    read,
     write::Writer,
 };
 use crate::{
@@ -64,8 +65,9 @@ impl Store {
         Ok(Self { path, database: RwLock::new(Some(database)) })
     }
 
-    pub(super) fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, LogError>) -> Result<T, LogError> {
-        f(&self.begin_read()?)
+    pub(super) fn ends(&self) -> Result<Ends, LogError> {
+        let transaction = self.begin_read()?;
+        read::ends(&transaction.open_table(BLOCKS)?, &transaction.open_table(NUMBERS)?)
     }
 
     /// A transaction that sees the log as it is now, whatever is written later.
@@ -73,18 +75,19 @@ impl Store {
         self.with_database(|database| Ok(database.begin_read()?))
     }
 
-    /// One synced transaction, on top of `ends`.
-    pub(super) fn write(&self, ends: Ends, f: impl FnOnce(&mut Writer<'_>) -> Result<(), LogError>) -> Result<Written, LogError> {
+    /// One synced transaction.
+    pub(super) fn write(&self, f: impl FnOnce(&mut Writer<'_>) -> Result<(), LogError>) -> Result<Written, LogError> {
         self.with_database(|database| {
             let transaction = database.begin_write()?;
-            let mut writer = Writer::open(&transaction, ends)?;
+            let mut writer = Writer::open(&transaction)?;
             f(&mut writer)?;
-            let Some(written) = writer.finish() else {
-                // Nothing changed: no reason to wait for the disk.
-                transaction.abort()?;
-                return Ok(Written { ends, events: Vec::new(), blocks: 0, reverted: 0, finalized: Vec::new() });
+            let (written, changed) = writer.finish();
+            // Nothing changed: no reason to wait for the disk.
+            if changed {
+                transaction.commit()?
+            } else {
+                transaction.abort()?
             };
-            transaction.commit()?;
             Ok(written)
         })
     }

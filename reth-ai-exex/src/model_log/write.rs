@@ -5,8 +5,9 @@ use pol_core::UpdateId;
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::{
-    Ends, LogBlock, LogError, LogEvent,
+    LogBlock, LogError, LogEvent,
     block::{Entry, ROW_BYTES},
+    read,
     store::{BLOCKS, BY_ID, FINALIZED, NUMBERS, UPDATES, Written},
 };
 
@@ -20,20 +21,22 @@ pub(crate) struct Writer<'t> {
 }
 
 impl<'t> Writer<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction, ends: Ends) -> Result<Self, LogError> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, LogError> {
+        let (blocks, numbers) = (transaction.open_table(BLOCKS)?, transaction.open_table(NUMBERS)?);
+        let ends = read::ends(&blocks, &numbers)?;
         Ok(Self {
-            blocks: transaction.open_table(BLOCKS)?,
+            blocks,
             updates: transaction.open_table(UPDATES)?,
             by_id: transaction.open_table(BY_ID)?,
-            numbers: transaction.open_table(NUMBERS)?,
+            numbers,
             written: Written { ends, events: Vec::new(), blocks: 0, reverted: 0, finalized: Vec::new() },
             changed: false,
         })
     }
 
-    /// What was done; none when nothing was.
-    pub(super) fn finish(self) -> Option<Written> {
-        self.changed.then_some(self.written)
+    /// What was done, and whether anything was.
+    pub(super) fn finish(self) -> (Written, bool) {
+        (self.written, self.changed)
     }
 
     pub(super) fn commit(&mut self, blocks: &[LogBlock]) -> Result<(), LogError> {
@@ -115,7 +118,7 @@ impl<'t> Writer<'t> {
     }
 
     fn entry(&self, number: u64) -> Result<Option<Entry>, LogError> {
-        Ok(self.blocks.get(number)?.map(|row| Entry::of_row(number, row.value())))
+        read::block(&self.blocks, number)
     }
 
     /// The log's block at that height, when it is the one that is meant.

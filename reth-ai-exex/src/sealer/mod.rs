@@ -86,12 +86,20 @@ impl Cancel {
     }
 }
 
-/// Cancels when dropped, for an async caller that goes away.
-struct CancelOnDrop(Cancel);
+/// Cancels when dropped, unless it was disarmed: for an async caller that goes away.
+struct CancelOnDrop(Option<Cancel>);
+
+impl CancelOnDrop {
+    fn disarm(&mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.cancel();
+        if let Some(cancel) = &self.0 {
+            cancel.cancel();
+        }
     }
 }
 
@@ -179,9 +187,9 @@ impl Sealer {
     pub async fn seal_async(&self, job: SealJob, cancel: &Cancel) -> Result<SealedBlock, SealError> {
         let (sealer, switch) = (self.clone(), cancel.clone());
         let task = tokio::task::spawn_blocking(move || sealer.seal(job, &switch));
-        let guard = CancelOnDrop(cancel.clone());
+        let mut guard = CancelOnDrop(Some(cancel.clone()));
         let sealed = task.await.unwrap_or(Err(SealError::Cancelled));
-        core::mem::forget(guard);
+        guard.disarm();
         sealed
     }
 
