@@ -1,5 +1,8 @@
 //! The daemon as a process: what a person types, and what it answers.
 
+#[path = "common/chain.rs"]
+mod chain;
+
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -8,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chain::spec;
 use tempfile::tempdir;
 
 fn free_port() -> u16 {
@@ -17,7 +21,10 @@ fn free_port() -> u16 {
 fn daemon(port: u16, data: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pol-dht"));
     command.args(["--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(data.join("data")).args(more);
-    command.env_remove("GENESIS_HOST").env_remove("DHT_PORT").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    for name in ["GENESIS_HOST", "DHT_PORT", "DHT_LISTEN", "DHT_GRPC_PORT", "DHT_GRPC_LISTEN"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
@@ -69,7 +76,10 @@ fn solo_answers_dht_peers_and_two_daemons_find_each_other() {
     let answer = eventually("answer", || get(one, "/dht/peers"));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"peers\":[]"), "{answer}");
     assert!(get(one, "/health").unwrap().starts_with("HTTP/1.1 200"));
-    assert!(get(one, "/metrics").unwrap().contains("polai_dht_peers"));
+    let metrics = get(one, "/metrics").unwrap();
+    for name in ["polai_dht_peers 0", "polai_dht_bans 0", "polai_dht_bans_last_end_seconds 0", "polai_dht_validators 0"] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
     assert!(get(one, "/dht/records/zz").unwrap().starts_with("HTTP/1.1 400"));
 
     let bootstrap = format!("127.0.0.1:{one}");
@@ -91,4 +101,28 @@ fn a_port_in_use_a_locked_directory_and_a_missing_chain_are_one_line_and_exit_co
     refused(daemon(free_port(), other.path(), &["--solo", "--bootstrap", "a b"]), "bootstrap peer");
     std::fs::write(other.path().join("data/chain.toml"), "genesis_time = 0\n").unwrap();
     refused(daemon(free_port(), other.path(), &["--solo"]), "chain.toml");
+}
+
+#[test]
+fn a_grpc_port_in_use_or_beyond_this_machine_is_one_line_and_exit_code_2() {
+    let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
+    let (port, taken) = (free_port(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let grpc = taken.local_addr().unwrap().port().to_string();
+    refused(daemon(port, dir.path(), &["--solo", "--grpc-port", &grpc]), &format!("TCP 127.0.0.1:{grpc} is in use"));
+    assert!(!dir.path().join("data/dht_db").exists(), "said before any state is opened");
+    refused(daemon(port, dir.path(), &["--solo", "--grpc-listen", "0.0.0.0:0"]), "--grpc-open");
+    let _open = Running(daemon(port, other.path(), &["--solo", "--grpc-listen", "0.0.0.0:0", "--grpc-open"]).spawn().unwrap());
+    eventually("answer", || get(port, "/dht/peers"));
+}
+
+#[test]
+fn without_a_peer_and_not_solo_health_is_206_and_says_why() {
+    let dir = tempdir().unwrap();
+    let port = free_port();
+    let chain = dir.path().join("chain.toml");
+    std::fs::write(&chain, spec().to_toml()).unwrap();
+    let _running = Running(daemon(port, dir.path(), &["--chain", chain.to_str().unwrap()]).spawn().unwrap());
+    let answer = eventually("answer", || get(port, "/health"));
+    assert!(answer.starts_with("HTTP/1.1 206") && answer.contains("no peer is connected"), "{answer}");
+    assert!(get(port, "/metrics").unwrap().contains("polai_dht_alone 1"));
 }

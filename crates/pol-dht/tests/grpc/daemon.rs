@@ -7,38 +7,8 @@ use std::{
 };
 
 use pol_api::{dht::v1::dht_client::DhtClient, serve, tonic::transport::Channel};
-use pol_core::{
-    Hash32,
-    committee::QuorumRule,
-    delta::Profile,
-    gate::NanoNats,
-    genesis::{ChainParameters, ChainSpec},
-    params::{Preset, SELF_TEST_TEXTS},
-    state::Shape,
-};
 
 use crate::common::eventually;
-
-/// A chain that a test may name its own.
-pub(crate) fn chain() -> ChainSpec {
-    ChainSpec::new(&ChainParameters {
-        genesis_time: 1_800_000_000,
-        preset: Preset::Minimal,
-        slot_seconds: 3,
-        chain_id: 1_337_001,
-        genesis_validators_root: Hash32([1; 32]),
-        execution_genesis_hash: Hash32([2; 32]),
-        quorum: QuorumRule::Auto,
-        difficulty_floor: 4_096,
-        manifest_hash: Hash32([3; 32]),
-        shape: Shape::new(4, 128, 128, 64, 352).unwrap(),
-        dev_texts_hash: Hash32([4; 32]),
-        reference_losses: [NanoNats::new(2_000_000_000).unwrap(); SELF_TEST_TEXTS],
-        profile: Profile::F16x20,
-        dev_slash_small: true,
-    })
-    .unwrap()
-}
 
 /// A port that is free for HTTP and QUIC, and another for gRPC.
 pub(crate) fn free_ports() -> (u16, u16) {

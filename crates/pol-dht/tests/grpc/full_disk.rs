@@ -18,8 +18,9 @@ use pol_core::{
 use pol_kit::clock::{Clock as _, System};
 
 use crate::{
+    chain::spec,
     common::{eventually, trainer},
-    daemon::{Daemon, chain, free_ports},
+    daemon::{Daemon, free_ports},
     support::{call_reason, reason},
 };
 
@@ -28,7 +29,7 @@ const ROOM_KIB: u64 = 256;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_a_clear_refusal_and_an_alarm_while_reads_go_on() {
-    let (spec, dir, ports) = (chain(), tempfile::tempdir().unwrap(), free_ports());
+    let (spec, dir, ports) = (spec(), tempfile::tempdir().unwrap(), free_ports());
     std::fs::write(dir.path().join("chain.toml"), spec.to_toml()).unwrap();
     let daemon = Daemon::start(ports, dir.path(), None);
     daemon.client().await;

@@ -1,5 +1,7 @@
 //! The gRPC service over real loopback ports: each promise of a stream, each refusal, and two whole daemons.
 
+#[path = "../common/chain.rs"]
+mod chain;
 #[path = "../common/mod.rs"]
 mod common;
 mod daemon;

@@ -21,8 +21,9 @@ use pol_core::{
 use pol_kit::clock::{Clock as _, System};
 
 use crate::{
+    chain::spec,
     common::eventually,
-    daemon::{Daemon, chain, free_ports},
+    daemon::{Daemon, free_ports},
     support::next,
 };
 
@@ -39,7 +40,7 @@ async fn acks(client: &mut DhtClient<Channel>, id: &[u8; 32]) -> Vec<StoredAck> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_daemons_exchange_a_delta_and_an_ack_through_grpc() {
-    let spec = chain();
+    let spec = spec();
     let (chain, domains) = (spec.genesis_id(), spec.domains());
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     for dir in &dirs {

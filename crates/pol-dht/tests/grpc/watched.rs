@@ -301,3 +301,29 @@ async fn when_the_daemon_stops_every_watch_ends_with_a_reason_and_the_stop_is_qu
     served.stop().await;
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_neither_reads_nor_finishes_does_not_hold_up_the_stop() {
+    let mut served = Served::start().await;
+    let slow = served.watch_acks(v1::WatchAcksRequest::default()).await;
+    let mut news = served.node.watch();
+    served.put_ack(&ack(update(1), 0)).await;
+    let one: News = news.recv().await.unwrap();
+    // More than the windows take, so that the server has something left to send.
+    for i in 0..3_000 {
+        served.node.shared().tell(one.clone());
+        if i % 64 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let upload = client::upload(&vec![1; 100_000].into(), None).take(1);
+    let endless = tokio_stream::StreamExt::chain(tokio_stream::iter(upload), tokio_stream::pending());
+    let mut uploader = served.client.clone();
+    let mut uploading = tokio::task::JoinSet::new();
+    uploading.spawn(async move { uploader.publish_delta(endless).await });
+    served.client.status(v1::StatusRequest {}).await.unwrap();
+    let begin = std::time::Instant::now();
+    served.stop().await;
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    drop(slow);
+}

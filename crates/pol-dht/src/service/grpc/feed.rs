@@ -54,7 +54,8 @@ impl Service {
     pub(super) async fn feed(&self, mut stream: Streaming<SetValidatorsRequest>) -> Result<SetValidatorsResponse, Status> {
         let shared = self.node.shared();
         let mut incoming = Incoming::begin(stream.message().await?, shared.genesis_id)?;
-        // Looked at before the pages cost anything, and again when the set is complete.
+        // One at a time, so that there is memory for one; the transport gives up whoever drips.
+        let turn = Arc::clone(&self.feeding).lock_owned().await;
         fresh(incoming.header(), self.epoch.get())?;
         let mut builder = shared.validators().successor();
         while let Some(message) = stream.message().await? {
@@ -62,18 +63,16 @@ impl Service {
             add(&mut builder, &page).map_err(refuse)?;
         }
         let header = incoming.finish()?;
-        let turn = Arc::clone(&self.feeding).lock_owned().await;
-        fresh(header, self.epoch.get())?;
-        let (node, epoch) = (self.node.clone(), self.epoch.clone());
+        let (node, epoch, alarms) = (self.node.clone(), self.epoch.clone(), self.options.alarms.clone());
         let apply = move |_: &_| {
             let _turn = turn;
             let set = builder.finish()?;
             // An empty set is none: whoever feeds this node may begin anew.
             epoch.set((header.count > 0).then_some(header.epoch));
+            alarms.fed(node.shared().now());
             Ok::<_, SetError>(node.set_validators(set))
         };
         self.node.blocking(apply).await.map_err(refuse)?.map_err(refuse)?.map_err(refuse)?;
-        self.options.alarms.fed(shared.now());
         info!(target: "polai::dht", epoch = header.epoch, count = header.count, "validator set in force");
         Ok(SetValidatorsResponse { epoch: header.epoch, count: header.count })
     }

@@ -3,7 +3,18 @@
 //! # Contract
 //! What each call promises is said in `crates/pol-api/proto`; the limits of connections and messages are pol-api's. Nothing here blocks a
 //! thread of the runtime. Each watch costs one place of [`WATCHES_MAX`] and no queue of its own: it reads the node's ring of news, and
-//! who falls behind by more than the ring is cut off with `lagged`. When the process stops every watch ends with `shutting-down`.
+//! who falls behind by more than the ring is cut off with `lagged`. When the process stops every watch ends with `shutting-down`; a
+//! client that does not read that, or does not finish an upload, is left behind.
+//!
+//! ```no_run
+//! # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+//! use pol_api::{convert::Node, dht::v1::StatusRequest, serve};
+//! let mut dht = serve::dht_client(serve::endpoint("http://127.0.0.1:13338")?.connect().await?);
+//! let node = Node::try_from(dht.status(StatusRequest {}).await?.into_inner())?;
+//! println!("chain {}, {} peers", node.genesis_id, node.status().peers);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # What it does not protect against
 //! Whoever reaches the port can call everything.
@@ -16,7 +27,7 @@ mod records;
 mod refuse;
 mod watch;
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use pol_api::{
     connections::Counts,
@@ -30,6 +41,7 @@ use pol_kit::tasks::Tasks;
 use tokio::{
     net::TcpListener,
     sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    time::sleep,
 };
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +54,9 @@ use feed::Epoch;
 
 /// Open watches of all callers together. A node has about five processes with a few watches each.
 pub const WATCHES_MAX: usize = 64;
+
+/// What a stop waits for clients that neither read nor finish, well below the deadline of the process.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// What the service needs beside the node.
 #[derive(Debug, Clone)]
@@ -64,7 +79,7 @@ pub(super) struct Service {
     board: Arc<Board>,
     places: Arc<Semaphore>,
     epoch: Epoch,
-    /// Held while a validator set is put in force.
+    /// Held while a validator set comes in.
     feeding: Arc<Mutex<()>>,
     stop: CancellationToken,
     started_unix_ms: u64,
@@ -96,7 +111,13 @@ pub fn spawn(node: Node, listener: TcpListener, options: Options, tasks: &Tasks)
     let router = serve::server().add_service(serve::dht_server(service));
     let connections = serve::connections(listener);
     let counts = connections.counts();
-    tasks.spawn_critical("server", router.serve_with_incoming_shutdown(connections, stop.cancelled_owned()));
+    let serving = router.serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
+    tasks.spawn_critical("server", async move {
+        tokio::select! {
+            ended = serving => ended,
+            () = async { stop.cancelled().await; sleep(DRAIN).await } => Ok(()),
+        }
+    });
     info!(target: "polai::dht", %address, "gRPC started");
     counts
 }
