@@ -13,7 +13,8 @@
 //! | block, attestation (EIP-3076) | a second one for a slot or target, surround votes, anything at or below what was imported |
 //!
 //! # Limits
-//! [`limits::GUARDED_DELTAS`] deltas per head are kept for the comparison (150 KB each at most); rows of a head go when it is final.
+//! [`limits::GUARDED_DELTAS`] deltas per head are kept for the comparison (150 KB each at most); rows of a head go when it is final. What
+//! stays for ever is small: 32 bytes per final model head, 90 bytes per fault vote, one row per key for each other message.
 //!
 //! # What it does not protect against
 //! Another copy of the same keys with another database: a second process on this one is refused, one elsewhere is only noticed

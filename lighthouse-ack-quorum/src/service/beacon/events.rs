@@ -151,6 +151,22 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_hold_more_than_two_lines(
+            chunks in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), 0..50),
+        ) {
+            let mut parser = Parser::default();
+            for chunk in &chunks {
+                parser.push(chunk).unwrap();
+                while let Ok(Some(event)) = parser.next() {
+                    let _ = event.block_root();
+                }
+                proptest::prop_assert!(parser.buffer.len() + parser.data.len() <= 2 * LINE_BYTES);
+            }
+        }
+    }
+
     #[test]
     fn a_line_without_end_is_cut_off() {
         let chunk = [b'a'; 4_096];

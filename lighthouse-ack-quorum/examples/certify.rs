@@ -1,6 +1,6 @@
 //! One update through this crate: guarded, ACKed, counted, certified, in a block, checked at import.
 //!
-//! `cargo run -p lighthouse-ack-quorum --example one_update`
+//! `cargo run -p lighthouse-ack-quorum --example certify`
 #![allow(clippy::disallowed_methods)]
 
 #[path = "../src/fixtures.rs"]
