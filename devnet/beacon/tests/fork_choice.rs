@@ -116,9 +116,11 @@ fn an_invalid_payload_takes_its_block_and_all_that_descend_from_it_out_of_the_ch
     tick(&chain, &mut store, 1);
     let first = import(&mut store, chain.block(&chain.genesis, 1, &[], 0), ExecutionStatus::Valid);
     tick(&chain, &mut store, 2);
-    let second = import(&mut store, chain.block(&state_of(&store, &first), 2, &[], 0), ExecutionStatus::Optimistic);
+    let second = chain.block(&state_of(&store, &first), 2, &[], 0);
+    let second = import(&mut store, second, ExecutionStatus::Optimistic);
     tick(&chain, &mut store, 3);
-    let third = import(&mut store, chain.block(&state_of(&store, &second), 3, &[], 0), ExecutionStatus::Optimistic);
+    let third = chain.block(&state_of(&store, &second), 3, &[], 0);
+    let third = import(&mut store, third, ExecutionStatus::Optimistic);
     tick(&chain, &mut store, 4);
     for vote in chain.attestations(&state_of(&store, &third)) {
         store.on_attestation(&vote).unwrap();
@@ -127,7 +129,8 @@ fn an_invalid_payload_takes_its_block_and_all_that_descend_from_it_out_of_the_ch
     assert!(store.set_execution(&second, ExecutionStatus::Invalid));
     assert_eq!(store.head(), Ok(first), "votes for the dead branch do not hold it up");
     assert_eq!(store.node(&third).unwrap().execution, ExecutionStatus::Invalid);
-    let fork = import(&mut store, chain.block(&state_of(&store, &first), 4, &[], 0), ExecutionStatus::Valid);
+    let fork = chain.block(&state_of(&store, &first), 4, &[], 0);
+    let fork = import(&mut store, fork, ExecutionStatus::Valid);
     assert_eq!(store.head(), Ok(fork));
     assert!(!store.set_execution(&B256::ZERO, ExecutionStatus::Valid), "an unknown block");
 }
