@@ -1,9 +1,11 @@
 //! Votes: `on_attestation` and `on_attester_slashing`.
 
+use alloy_primitives::B256;
+
 use super::{ForkChoiceError, Store, VoteRefusal, store::Vote};
 use crate::{
     transition::{epoch_at, indexed_attestation, slashable_by, verify_indexed},
-    types::{Attestation, AttesterSlashing, BeaconState, EthSpec, IndexedAttestation},
+    types::{Attestation, AttesterSlashing, EthSpec, IndexedAttestation},
 };
 
 impl<E: EthSpec> Store<E> {
@@ -24,15 +26,12 @@ impl<E: EthSpec> Store<E> {
     }
 
     /// `on_attestation` with `is_from_block`. The block's own transition has verified the signature; it is verified again only when the
-    /// target's chain has other committees than the block's.
-    pub(super) fn on_block_attestation(
-        &mut self,
-        block_state: &BeaconState<E>,
-        attestation: &Attestation,
-    ) -> Result<(), VoteRefusal> {
+    /// target is of another branch, which can have other committees and another registry.
+    pub(super) fn on_block_attestation(&mut self, block: &B256, attestation: &Attestation) -> Result<(), VoteRefusal> {
         let indexed = self.checked(attestation)?;
-        if indexed_attestation(block_state, attestation)? != indexed {
-            let state = self.checkpoint_state(attestation.data.target)?;
+        let target = attestation.data.target;
+        if self.checkpoint_block(block, target.epoch)? != Some(target.root) {
+            let state = self.checkpoint_state(target)?;
             verify_indexed(&state, &indexed)?;
         }
         self.count(&indexed);

@@ -146,7 +146,7 @@ impl<E: EthSpec> Store<E> {
         }
         for attestation in &block.message().body.attestations {
             // One that votes for a block we dropped, or is of another shuffling, was good enough for its block and counts for nothing here.
-            let _ = self.on_block_attestation(&state, attestation);
+            let _ = self.on_block_attestation(&root, attestation);
         }
         for slashing in &block.message().body.attester_slashings {
             let _ = self.on_attester_slashing(slashing);
