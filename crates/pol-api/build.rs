@@ -3,7 +3,13 @@
 use std::error::Error;
 
 const PROTO: &str = "proto";
-const FILES: [&str; 2] = ["polai/common/v1/common.proto", "polai/dht/v1/service.proto"];
+const FILES: [&str; 5] = [
+    "polai/common/v1/common.proto",
+    "polai/dht/v1/service.proto",
+    "polai/execution/v1/service.proto",
+    "polai/quorum/v1/service.proto",
+    "polai/sidecar/v1/service.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO}");

@@ -15,6 +15,8 @@ PROGRAMS = [
     "extra_data",
     "difficulty",
     "seal",
+    "deposit",
+    "execution",
     "committee",
     "genesis",
     "identity",

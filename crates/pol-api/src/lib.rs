@@ -13,7 +13,9 @@ pub mod client;
 pub mod connections;
 pub mod convert;
 pub mod limits;
+pub mod quorum;
 pub mod serve;
+pub mod sidecar;
 pub mod status;
 pub mod validators;
 
@@ -35,5 +37,14 @@ pub mod dht {
     #[allow(missing_docs, clippy::as_conversions, clippy::missing_const_for_fn)]
     pub mod v1 {
         tonic::include_proto!("polai.dht.v1");
+    }
+}
+
+/// The execution client's feed.
+pub mod execution {
+    /// `polai.execution.v1`, generated from `proto/polai/execution/v1`.
+    #[allow(missing_docs, clippy::as_conversions, clippy::missing_const_for_fn)]
+    pub mod v1 {
+        tonic::include_proto!("polai.execution.v1");
     }
 }

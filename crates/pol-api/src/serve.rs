@@ -11,6 +11,10 @@ use crate::{
     connections::Connections,
     convert::PublishHeader,
     dht::v1::{self, dht_client::DhtClient, dht_server::DhtServer, publish_delta_request},
+    execution::{
+        self,
+        v1::{execution_client::ExecutionClient, execution_server::ExecutionServer},
+    },
     limits,
 };
 
@@ -45,6 +49,18 @@ pub fn connections(listener: tokio::net::TcpListener) -> Connections<TcpIncoming
 /// The DHT service with bounded messages.
 pub fn dht_server<T: v1::dht_server::Dht>(service: T) -> DhtServer<T> {
     DhtServer::new(service).max_decoding_message_size(limits::MESSAGE_BYTES).max_encoding_message_size(limits::MESSAGE_BYTES)
+}
+
+/// The execution client's feed with bounded messages.
+pub fn execution_server<T: execution::v1::execution_server::Execution>(service: T) -> ExecutionServer<T> {
+    ExecutionServer::new(service)
+        .max_decoding_message_size(limits::MESSAGE_BYTES)
+        .max_encoding_message_size(limits::MESSAGE_BYTES)
+}
+
+/// A client of the feed with bounded answers.
+pub fn execution_client(channel: Channel) -> ExecutionClient<Channel> {
+    ExecutionClient::new(channel).max_decoding_message_size(limits::MESSAGE_BYTES)
 }
 
 /// Where a service of this machine is, such as `http://127.0.0.1:13338`, with timeouts and keep-alive.

@@ -9,7 +9,8 @@ fn pool() -> DescriptorPool {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
     let mut compiler = protox::Compiler::new([root]).unwrap();
     compiler.include_source_info(true).include_imports(true);
-    compiler.open_files(["polai/common/v1/common.proto", "polai/dht/v1/service.proto"]).unwrap();
+    let files = ["common/v1/common", "dht/v1/service", "execution/v1/service", "quorum/v1/service", "sidecar/v1/service"];
+    compiler.open_files(files.map(|file| format!("polai/{file}.proto"))).unwrap();
     compiler.descriptor_pool()
 }
 

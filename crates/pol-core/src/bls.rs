@@ -11,17 +11,23 @@
 //! # What it does not protect against
 //! Aggregates are safe against rogue keys only among keys whose possession was proven: validators' deposits do that.
 
-use core::fmt;
+mod batch;
+
+use core::{fmt, num::NonZeroU64};
 
 use blst::{BLST_ERROR, MultiPoint as _, min_pk};
 
 use crate::{Hash32, text};
+
+pub use batch::{Claim, verify_all};
 
 /// Bytes of a compressed public key.
 pub const PUBLIC_KEY_BYTES: usize = 48;
 /// Bytes of a compressed signature.
 pub const SIGNATURE_BYTES: usize = 96;
 
+/// Bits of a coefficient of [`Signature::verify_batch`].
+const COEFFICIENT_BITS: usize = 64;
 const DST_SIGNATURE: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
 const DST_POSSESSION: &[u8] = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
 
@@ -162,6 +168,27 @@ impl Signature {
         let sum = points.as_slice().add().to_public_key();
         check(self.0.verify(false, &root.0, DST_SIGNATURE, &[], &sum, false))
     }
+
+    /// Verifies several signers' signatures over one signing root with one pairing: the sum of `coefficient * signature` against the
+    /// sum of `coefficient * key`. On a refusal at least one of them does not hold; halves tell which.
+    ///
+    /// `coefficients`, one per signature, come fresh from the operating system: whoever can guess them can make wrong signatures cancel
+    /// out. A wrong one passes with a probability of 2^-64.
+    ///
+    /// # Errors
+    /// [`BlsError::Empty`] without signatures, else [`BlsError::Mismatch`], also when there are fewer coefficients than signatures.
+    pub fn verify_batch(root: Hash32, signed: &[(&PublicKey, Self)], coefficients: &[NonZeroU64]) -> Result<(), BlsError> {
+        if signed.is_empty() {
+            return Err(BlsError::Empty);
+        }
+        let coefficients = coefficients.get(..signed.len()).ok_or(BlsError::Mismatch)?;
+        let scalars: Vec<u8> = coefficients.iter().flat_map(|number| number.get().to_le_bytes()).collect();
+        let keys: Vec<min_pk::PublicKey> = signed.iter().map(|(key, _)| key.point).collect();
+        let signatures: Vec<min_pk::Signature> = signed.iter().map(|(_, signature)| signature.0).collect();
+        let key = keys.as_slice().mult(&scalars, COEFFICIENT_BITS).to_public_key();
+        let signature = signatures.as_slice().mult(&scalars, COEFFICIENT_BITS).to_signature();
+        check(signature.verify(false, &root.0, DST_SIGNATURE, &[], &key, false))
+    }
 }
 
 impl fmt::Debug for Signature {
@@ -252,6 +279,36 @@ mod tests {
         assert_eq!(sum.fast_aggregate_verify(Hash32([8; 32]), &public), Err(BlsError::Mismatch));
         assert_eq!(sum.fast_aggregate_verify(root, &[]), Err(BlsError::Empty));
         assert_eq!(Signature::aggregate(&[]), Err(BlsError::Empty));
+    }
+
+    #[test]
+    fn a_batch_holds_only_when_each_of_its_signatures_does() {
+        let root = Hash32([7; 32]);
+        let coefficients: Vec<NonZeroU64> = (1..=70).map(|i| NonZeroU64::new(i << 40 | 0xfedc_ba98 ^ i).unwrap()).collect();
+        for n in [1, 2, 3, 31, 32, 33, 64, 70] {
+            let keys: Vec<PublicKey> = (1..=n).map(|i| key(i).public_key()).collect();
+            let mut signed: Vec<(&PublicKey, Signature)> = keys.iter().zip(1..).map(|(k, i)| (k, key(i).sign(root))).collect();
+            assert_eq!(Signature::verify_batch(root, &signed, &coefficients), Ok(()), "{n}");
+            assert_eq!(Signature::verify_batch(Hash32([8; 32]), &signed, &coefficients), Err(BlsError::Mismatch));
+            let last = signed.len() - 1;
+            assert_eq!(Signature::verify_batch(root, &signed, &coefficients[..last]), Err(BlsError::Mismatch));
+            signed[last].1 = key(99).sign(root);
+            assert_eq!(Signature::verify_batch(root, &signed, &coefficients), Err(BlsError::Mismatch), "{n}");
+        }
+        assert_eq!(Signature::verify_batch(root, &[], &coefficients), Err(BlsError::Empty));
+    }
+
+    #[test]
+    fn two_wrong_signatures_whose_sum_is_right_do_not_pass_a_batch() {
+        // Each signs with the other's key: the plain sums agree, the weighted ones do not.
+        let root = Hash32([7; 32]);
+        let (a, b) = (key(1), key(2));
+        let (public_a, public_b) = (a.public_key(), b.public_key());
+        let swapped = [(&public_a, b.sign(root)), (&public_b, a.sign(root))];
+        let coefficients = [NonZeroU64::new(3).unwrap(), NonZeroU64::new(5).unwrap()];
+        let sum = Signature::aggregate(&[swapped[0].1, swapped[1].1]).unwrap();
+        assert_eq!(sum.fast_aggregate_verify(root, [&public_a, &public_b]), Ok(()));
+        assert_eq!(Signature::verify_batch(root, &swapped, &coefficients), Err(BlsError::Mismatch));
     }
 
     #[test]

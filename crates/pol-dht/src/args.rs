@@ -1,7 +1,7 @@
 //! What `pol-dht` is told at start.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
 
@@ -12,6 +12,7 @@ use pol_kit::{config::DataDirArgs, telemetry::LogArgs};
 /// The DHT of POL-AI: carries deltas, announcements, identities, ACKs and fault votes between nodes
 ///
 /// UDP on the listening port is libp2p (QUIC), TCP on the same port is HTTP: GET /dht/peers, /dht/records/UPDATE_ID, /health, /metrics.
+/// This machine's own processes talk gRPC with it, on loopback.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "pol-dht", version)]
 pub struct Args {
@@ -27,6 +28,15 @@ pub struct Args {
     /// Port instead of the one in --listen
     #[arg(long, env = "DHT_PORT", value_name = "PORT")]
     pub port: Option<u16>,
+    /// Address and port of gRPC (TCP), for this machine's own processes; by default 127.0.0.1 and the port after HTTP's
+    #[arg(long, env = "DHT_GRPC_LISTEN", value_name = "ADDRESS:PORT")]
+    pub grpc_listen: Option<SocketAddr>,
+    /// gRPC port instead of the one in --grpc-listen
+    #[arg(long, env = "DHT_GRPC_PORT", value_name = "PORT")]
+    pub grpc_port: Option<u16>,
+    /// Let gRPC listen beyond this machine: whoever reaches the port can call everything
+    #[arg(long)]
+    pub grpc_open: bool,
     /// Peers to stay connected to: host, host:port or a libp2p address, separated by commas
     #[arg(long, env = "GENESIS_HOST", value_delimiter = ',', value_name = "PEER")]
     pub bootstrap: Vec<String>,
@@ -49,6 +59,26 @@ pub struct Args {
 #[error("bootstrap peer {found:?}: expected host, host:port, or a libp2p address such as /ip4/192.0.2.1/udp/13337/quic-v1")]
 pub struct BootstrapError {
     found: String,
+}
+
+/// A gRPC address that the operator has to think about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrpcAddressError {
+    /// Reachable from other machines, without authentication.
+    #[error(
+        "--grpc-listen {found}: found an address beyond this machine, where whoever reaches it can call everything; expected \
+        loopback, or --grpc-open"
+    )]
+    Open {
+        /// The address.
+        found: SocketAddr,
+    },
+    /// There is no port after 65535.
+    #[error("no port follows {found}: give --grpc-port")]
+    Port {
+        /// HTTP's port.
+        found: u16,
+    },
 }
 
 /// QUIC on an address.
@@ -87,6 +117,20 @@ impl Args {
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.listen.ip(), self.port.unwrap_or(self.listen.port()))
     }
+
+    /// Where gRPC listens when HTTP has the port `http`: 13338 beside 13337. Two daemons on one machine need no flag for it.
+    ///
+    /// # Errors
+    /// [`GrpcAddressError`].
+    pub fn grpc_address(&self, http: u16) -> Result<SocketAddr, GrpcAddressError> {
+        let ip = self.grpc_listen.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |listen| listen.ip());
+        let port = match self.grpc_port.or(self.grpc_listen.map(|listen| listen.port())) {
+            Some(port) => port,
+            None => http.checked_add(1).ok_or(GrpcAddressError::Port { found: http })?,
+        };
+        let found = SocketAddr::new(ip, port);
+        if ip.to_canonical().is_loopback() || self.grpc_open { Ok(found) } else { Err(GrpcAddressError::Open { found }) }
+    }
 }
 
 #[cfg(test)]
@@ -116,5 +160,21 @@ mod tests {
         assert!(args.solo && args.address().port() == 13_337);
         let args = Args::try_parse_from(["pol-dht", "--port", "9", "--bootstrap", "a,b:7"]).unwrap();
         assert_eq!((args.address().port(), args.bootstrap.len()), (9, 2));
+    }
+
+    #[test]
+    fn grpc_is_on_loopback_beside_http_unless_asked_for_explicitly() {
+        let grpc = |flags: &[&str], http| Args::try_parse_from([&["pol-dht"], flags].concat()).unwrap().grpc_address(http);
+        let address = |text: &str| Ok(text.parse().unwrap());
+        assert_eq!(grpc(&[], 13_337), address("127.0.0.1:13338"));
+        assert_eq!(grpc(&["--listen", "0.0.0.0:7"], 7), address("127.0.0.1:8"));
+        assert_eq!(grpc(&["--grpc-port", "9"], 13_337), address("127.0.0.1:9"));
+        assert_eq!(grpc(&["--grpc-listen", "[::1]:5"], 13_337), address("[::1]:5"));
+        assert_eq!(grpc(&["--grpc-listen", "127.0.0.1:5", "--grpc-port", "6"], 13_337), address("127.0.0.1:6"));
+        let open = "192.0.2.1:5".parse().unwrap();
+        assert_eq!(grpc(&["--grpc-listen", "192.0.2.1:5"], 13_337), Err(GrpcAddressError::Open { found: open }));
+        assert_eq!(grpc(&["--grpc-listen", "192.0.2.1:5", "--grpc-open"], 13_337), Ok(open));
+        assert!(grpc(&["--grpc-listen", "0.0.0.0:5"], 1).is_err() && grpc(&["--grpc-listen", "[::]:5"], 1).is_err());
+        assert_eq!(grpc(&[], u16::MAX), Err(GrpcAddressError::Port { found: u16::MAX }));
     }
 }

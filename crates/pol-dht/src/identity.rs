@@ -8,15 +8,13 @@
 //! Two processes that create it at once: the caller holds the data directory's lock (the store's) first.
 
 use std::{
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    fmt, io,
+    path::{Path, PathBuf},
 };
 
 use libp2p::{PeerId, identity::Keypair};
 use pol_core::GenesisId;
+use pol_kit::fs::{PrivateError, create_private_file, read_private, remove_unfinished};
 
 use crate::envelope::{self, SealError};
 
@@ -24,21 +22,26 @@ use crate::envelope::{self, SealError};
 pub const KEY_FILE: &str = "node.key";
 const KEY_FILE_BYTES_MAX: u64 = 256;
 
-/// Why this node has no identity. The operator's to fix; the text names the cause, the caller the path.
+/// Why this node has no identity. The operator's to fix; the text names the file and the cause.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The file cannot be read, or not be written.
-    #[error("node key file: {0}")]
-    Io(#[from] io::Error),
-    /// Others could read the key.
-    #[error("node key file: found mode {found:04o}, expected 0600")]
-    Mode {
-        /// Permission bits found.
-        found: u32,
+    /// The file cannot be read or written, is none, or lets others in.
+    #[error("node key: {0}")]
+    File(#[from] PrivateError),
+    /// What a killed process left behind cannot be removed.
+    #[error("node key: {}: {source}", directory.display())]
+    Directory {
+        /// The data directory.
+        directory: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// Not a key pair.
-    #[error("node key file: found bytes that are no Ed25519 key pair of libp2p")]
-    Encoding,
+    #[error("node key: {}: found bytes that are no Ed25519 key pair of libp2p", path.display())]
+    Encoding {
+        /// The file; empty when the key came from elsewhere.
+        path: PathBuf,
+    },
 }
 
 /// The key pair of this node.
@@ -55,15 +58,25 @@ impl Identity {
     /// [`IdentityError`], each variant.
     pub fn load_or_create(directory: &Path) -> Result<Self, IdentityError> {
         let path = directory.join(KEY_FILE);
-        match File::open(&path) {
-            Ok(file) => Self::read(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = Self::from_keypair(Keypair::generate_ed25519())?;
-                identity.write(directory)?;
-                Ok(identity)
+        match read_private(&path, KEY_FILE_BYTES_MAX) {
+            Ok(mut bytes) => {
+                let keypair = Keypair::from_protobuf_encoding(&bytes);
+                bytes.fill(0);
+                Self::of(keypair.ok(), path)
             }
+            Err(PrivateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::create(directory, path),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn create(directory: &Path, path: PathBuf) -> Result<Self, IdentityError> {
+        remove_unfinished(directory).map_err(|source| IdentityError::Directory { directory: directory.to_owned(), source })?;
+        let keypair = Keypair::generate_ed25519();
+        let Ok(mut bytes) = keypair.to_protobuf_encoding() else { return Err(IdentityError::Encoding { path }) };
+        let created = create_private_file(&path, &bytes);
+        bytes.fill(0);
+        created?;
+        Self::of(Some(keypair), path)
     }
 
     /// Takes a key pair, for instance one of a test.
@@ -71,37 +84,13 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::Encoding`] when it is not Ed25519.
     pub fn from_keypair(keypair: Keypair) -> Result<Self, IdentityError> {
-        let key = keypair.public().try_into_ed25519().map_err(|_| IdentityError::Encoding)?;
-        Ok(Self { keypair, node_key: key.to_bytes() })
+        Self::of(Some(keypair), PathBuf::new())
     }
 
-    fn read(file: File) -> Result<Self, IdentityError> {
-        let found = file.metadata()?.permissions().mode() & 0o7777;
-        if found & 0o077 != 0 {
-            return Err(IdentityError::Mode { found });
-        }
-        let mut bytes = Vec::new();
-        file.take(KEY_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-        let keypair = Keypair::from_protobuf_encoding(&bytes);
-        bytes.fill(0);
-        Self::from_keypair(keypair.map_err(|_| IdentityError::Encoding)?)
-    }
-
-    fn write(&self, directory: &Path) -> Result<(), IdentityError> {
-        let temporary = directory.join("node.key.tmp");
-        // What a crash left behind was never used.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        let mut bytes = self.keypair.to_protobuf_encoding().map_err(|_| IdentityError::Encoding)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(&bytes)?;
-        bytes.fill(0);
-        file.sync_all()?;
-        fs::rename(&temporary, directory.join(KEY_FILE))?;
-        File::open(directory)?.sync_all()?;
-        Ok(())
+    fn of(keypair: Option<Keypair>, path: PathBuf) -> Result<Self, IdentityError> {
+        let keys = keypair.and_then(|keypair| Some((keypair.public().try_into_ed25519().ok()?.to_bytes(), keypair)));
+        let (node_key, keypair) = keys.ok_or(IdentityError::Encoding { path })?;
+        Ok(Self { keypair, node_key })
     }
 
     /// The key pair, for the transport.
@@ -136,20 +125,22 @@ impl fmt::Debug for Identity {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use super::*;
     use crate::scratch::Scratch;
 
     #[test]
     fn an_identity_is_the_same_after_a_restart_and_readable_by_its_owner_only() {
         let dir = Scratch::new();
-        fs::write(dir.path().join("node.key.tmp"), b"half a key").unwrap();
+        fs::write(dir.path().join(".unfinished-x"), b"half a key").unwrap();
         let first = Identity::load_or_create(dir.path()).unwrap();
         let again = Identity::load_or_create(dir.path()).unwrap();
         assert_eq!(first.node_key(), again.node_key());
         assert_eq!(first.peer_id(), again.peer_id());
         let mode = fs::metadata(dir.path().join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(!dir.path().join("node.key.tmp").exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let value = again.seal(GenesisId([1; 32]), 7, b"v").unwrap();
         assert_eq!(pol_core::record::Envelope::open(&value, GenesisId([1; 32])).unwrap().signer, first.node_key());
     }
@@ -160,11 +151,13 @@ mod tests {
         Identity::load_or_create(dir.path()).unwrap();
         let path = dir.path().join(KEY_FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::Mode { found: 0o640 })));
+        let error = Identity::load_or_create(dir.path()).unwrap_err();
+        assert!(matches!(error, IdentityError::File(PrivateError::Mode { found: 0o640, .. })), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        for bytes in [&b""[..], b"short", &[0; 10_000]] {
+        for bytes in [&b""[..], b"short", &[0; 256]] {
             fs::write(&path, bytes).unwrap();
-            assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::Encoding)));
+            let error = Identity::load_or_create(dir.path()).unwrap_err();
+            assert!(matches!(&error, IdentityError::Encoding { path: named } if *named == path), "{error}");
         }
     }
 

@@ -27,8 +27,9 @@ mod scratch;
 pub mod service;
 pub mod shared;
 pub mod store;
+pub mod upkeep;
 pub mod validators;
 pub mod verify;
 
 pub use identity::{Identity, IdentityError, KEY_FILE};
-pub use node::{Node, NodeConfig, NodeError, PublishError};
+pub use node::{Node, NodeConfig, NodeError, PublishError, Published};

@@ -2,19 +2,19 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use pol_core::{GenesisId, Hash32, domains::Domains, genesis::ChainSpec};
+use pol_core::{GenesisId, Hash32, delta::Context, domains::Domains, genesis::ChainSpec};
 use pol_dht::{
     Node, NodeConfig,
     args::{self, Args},
     net::NetConfig,
-    service,
+    service::{self, alarms::Alarms, grpc, watch},
 };
 use pol_kit::{
     clock::System,
     config,
     exit::{self, Exit, OrUsage as _},
     fs, http, metrics,
-    metrics::{Condition, Health},
+    metrics::Health,
     tasks::{self, Tasks},
     telemetry,
 };
@@ -34,24 +34,34 @@ fn main() -> exit::Code {
     })
 }
 
-/// Name and signing context of the chain. Without a chain.toml, `--solo` alone may start: on a nameless chain, to try things.
-fn chain(args: &Args) -> Result<(GenesisId, Domains), Exit> {
+/// What the daemon must know of its chain.
+struct Chain {
+    genesis_id: GenesisId,
+    domains: Domains,
+    containers: Option<Context>,
+}
+
+/// Without a chain.toml, `--solo` alone may start: on a nameless chain, to try things.
+fn chain(args: &Args) -> Result<Chain, Exit> {
     let path = args.chain.clone().unwrap_or_else(|| args.data.data_dir.join(CHAIN_FILE));
     if !path.exists() && args.solo && args.chain.is_none() {
         warn!(target: "polai::dht", "no chain.toml: running on a chain without a name, good for trying things only");
-        return Ok((GenesisId::ZERO, Domains::new(GenesisId::ZERO, Hash32::ZERO)));
+        let genesis_id = GenesisId::ZERO;
+        return Ok(Chain { genesis_id, domains: Domains::new(genesis_id, Hash32::ZERO), containers: None });
     }
     let text = std::fs::read_to_string(&path);
     let text = text.map_err(|error| Exit::usage(format!("{}: {error}; give the chain's file with --chain", path.display())))?;
     let spec = ChainSpec::parse(&text).or_usage()?;
-    Ok((spec.genesis_id(), spec.domains()))
+    Ok(Chain { genesis_id: spec.genesis_id(), domains: spec.domains(), containers: Some(spec.delta_context()) })
 }
 
-async fn start(tasks: Tasks, args: Args, (genesis_id, domains): (GenesisId, Domains)) -> Result<(), Exit> {
+async fn start(tasks: Tasks, args: Args, chain: Chain) -> Result<(), Exit> {
+    let Chain { genesis_id, domains, containers } = chain;
     let address = args.address();
     // First, so that a port in use is the first thing said, before any state is opened.
     let listener = http::bind(address).await?;
     let address = listener.local_addr().unwrap_or(address);
+    let grpc_listener = http::bind(args.grpc_address(address.port()).or_usage()?).await?;
     let mut listen = vec![args::quic(address)];
     listen.extend(args.tcp_port.map(|port| tcp(SocketAddr::new(address.ip(), port))));
     let bootstrap = args.bootstrap.iter().filter(|peer| !is_nobody(peer));
@@ -67,9 +77,18 @@ async fn start(tasks: Tasks, args: Args, (genesis_id, domains): (GenesisId, Doma
 
     let (health, mut registry) = (Health::new(), metrics::registry());
     tasks.register(&mut registry);
-    let measured = service::watch::Measured::register(&mut registry);
-    health.set("http", Condition::Ok);
-    tasks.spawn_until_stopped("watch", service::watch::run(node.clone(), measured, health.clone(), args.solo));
+    let alarms = Alarms::default();
+    let options = grpc::Options { containers, solo: args.solo, alarms: alarms.clone() };
+    let connections = grpc::spawn(node.clone(), grpc_listener, options, &tasks.child("grpc"));
+    let watch = watch::Watch {
+        node: node.clone(),
+        measured: watch::Measured::register(&mut registry),
+        health: health.clone(),
+        alarms,
+        connections: Some(connections),
+        solo: args.solo,
+    };
+    tasks.spawn_until_stopped("watch", watch.run());
     let router = metrics::router(registry, health).merge(service::http::router(node));
     let token = tasks.token();
     tasks.child("http").spawn_critical("server", http::serve(listener, router, http::Limits::default(), token));

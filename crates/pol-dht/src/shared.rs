@@ -2,21 +2,55 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use libp2p::PeerId;
 use pol_core::GenesisId;
 use pol_kit::clock::Clock;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::{
     net::limits::WATCH_QUEUE,
-    quota::{Offence, PeerStanding, QuotaError, QuotaLimits, Quotas, Scores},
-    store::Store,
+    quota::{Bans, Offence, PeerStanding, QuotaError, QuotaLimits, Quotas, Scores},
+    store::{Put, Store},
     validators::ValidatorSet,
-    verify::VerifiedRecord,
+    verify::{Body, VerifiedRecord},
 };
+
+/// A record that is new here, or worth more than before.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// The record.
+    pub record: Arc<VerifiedRecord>,
+    /// What storing it did.
+    pub put: Put,
+    /// When this node first held the value, unix seconds.
+    pub first_seen: u64,
+}
+
+impl News {
+    /// What watchers are told of a record that was just stored, if anything: what is new, and a candidate that lives longer now.
+    /// Blocking: what was held before was first seen earlier, and the store knows when.
+    pub fn of(store: &Store, record: &Arc<VerifiedRecord>, put: Put, now: u64) -> Option<Self> {
+        let lives_longer = put == Put::Resealed && matches!(record.body(), Body::Announcement(_));
+        if !put.is_news() && !lives_longer {
+            return None;
+        }
+        let was_held = matches!(put, Put::Promoted | Put::Resealed);
+        let earlier = if was_held { store.get(record.key(), now).ok().flatten() } else { None };
+        Some(Self { record: Arc::clone(record), put, first_seen: earlier.map_or(now, |held| held.first_seen) })
+    }
+}
+
+impl Deref for News {
+    type Target = VerifiedRecord;
+
+    fn deref(&self) -> &VerifiedRecord {
+        &self.record
+    }
+}
 
 /// Store, validator set, quotas and live watchers of one node.
 #[derive(Debug)]
@@ -25,11 +59,12 @@ pub struct Shared {
     pub store: Store,
     /// The chain.
     pub genesis_id: GenesisId,
-    validators: RwLock<Arc<ValidatorSet>>,
+    validators: watch::Sender<Arc<ValidatorSet>>,
+    judged: watch::Sender<Arc<ValidatorSet>>,
     quotas: Mutex<Quotas>,
     scores: Mutex<Scores>,
     clock: Arc<dyn Clock>,
-    news: broadcast::Sender<Arc<VerifiedRecord>>,
+    news: broadcast::Sender<News>,
 }
 
 /// A poisoned lock guards counters or a pointer that is replaced as a whole: the value is good whoever panicked.
@@ -40,10 +75,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     /// Puts the parts together.
     pub fn new(store: Store, genesis_id: GenesisId, validators: ValidatorSet, clock: Arc<dyn Clock>) -> Self {
+        let validators = Arc::new(validators);
         Self {
             store,
             genesis_id,
-            validators: RwLock::new(Arc::new(validators)),
+            validators: watch::Sender::new(Arc::clone(&validators)),
+            judged: watch::Sender::new(validators),
             quotas: Mutex::new(Quotas::new(QuotaLimits::default())),
             scores: Mutex::new(Scores::default()),
             clock,
@@ -56,14 +93,29 @@ impl Shared {
         self.clock.unix_seconds()
     }
 
-    /// The validator set as it is now.
-    pub fn validators(&self) -> Arc<ValidatorSet> {
-        Arc::clone(&self.validators.read().unwrap_or_else(PoisonError::into_inner))
+    /// Unix milliseconds.
+    pub fn now_millis(&self) -> u64 {
+        self.clock.unix_millis()
     }
 
-    /// Replaces the validator set.
-    pub fn set_validators(&self, set: ValidatorSet) {
-        *self.validators.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    /// The validator set as it is now.
+    pub fn validators(&self) -> Arc<ValidatorSet> {
+        Arc::clone(&self.validators.borrow())
+    }
+
+    /// The validator sets that what is stored was judged by: the one of now, and those to come.
+    pub fn judged(&self) -> watch::Receiver<Arc<ValidatorSet>> {
+        self.judged.subscribe()
+    }
+
+    /// Replaces the validator set for what arrives.
+    pub(crate) fn set_validators(&self, set: Arc<ValidatorSet>) {
+        self.validators.send_replace(set);
+    }
+
+    /// Says that what is stored was judged by this set.
+    pub(crate) fn set_judged(&self, set: Arc<ValidatorSet>) {
+        self.judged.send_replace(set);
     }
 
     /// Charges a message of a peer.
@@ -93,18 +145,18 @@ impl Shared {
         matches!(locked(&self.scores).standing(peer, address, self.now()), PeerStanding::Banned { .. })
     }
 
-    /// Bans in force.
-    pub fn bans(&self) -> usize {
+    /// Bans in force, and when the first and the last of them end.
+    pub fn bans(&self) -> Bans {
         locked(&self.scores).bans(self.now())
     }
 
     /// Records that are new to this node, from now on. A watcher that falls behind is told how many it missed.
-    pub fn watch(&self) -> broadcast::Receiver<Arc<VerifiedRecord>> {
+    pub fn watch(&self) -> broadcast::Receiver<News> {
         self.news.subscribe()
     }
 
     /// Tells the watchers. Nobody watching is fine.
-    pub fn tell(&self, record: Arc<VerifiedRecord>) {
-        drop(self.news.send(record));
+    pub fn tell(&self, news: News) {
+        drop(self.news.send(news));
     }
 }

@@ -23,7 +23,7 @@ use pol_core::{
 };
 
 /// Most validators in a set.
-pub const VALIDATORS_MAX: usize = 131_072;
+pub const VALIDATORS_MAX: usize = 1 << 20;
 /// Most entries in one chunk.
 pub const CHUNK_MAX: usize = 4_096;
 /// Decoded keys kept: a committee of 512 in three epochs, with room.
@@ -193,6 +193,11 @@ impl ValidatorSet {
     /// Validators in the three epochs together.
     pub const fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether another set has the same validators, whatever their epochs.
+    pub fn same_validators(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.entries.iter().zip(&other.entries).all(|(a, b)| a.validator == b.validator)
     }
 
     fn at(&self, position: u32) -> Option<&Entry> {

@@ -14,7 +14,7 @@ use pol_core::{
     wire::{Wire, WireHead},
 };
 
-use crate::update::delta;
+use crate::{execution, update::delta};
 
 /// A name and the body behind it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -37,6 +37,20 @@ pub const PARSER_TARGETS: &[Target] = &[
 
 /// Checks that decode curve points and pair: a thousand bounded cases each.
 pub const PAIRING_TARGETS: &[Target] = &[("bls_points", bls_points), ("certificate_check", certificate_check)];
+
+/// What reaches an execution client, through other crates' parsers: a hundred thousand bounded cases each.
+pub const EXECUTION_TARGETS: &[Target] = &[
+    ("alloy_header", execution::alloy_header),
+    ("engine_payload", execution::engine_payload),
+    ("ai_engine", execution::ai_engine),
+    ("watch_updates", execution::watch_updates),
+    ("genesis_json", execution::genesis_json),
+];
+
+/// All of them.
+pub fn targets() -> impl Iterator<Item = &'static Target> {
+    PARSER_TARGETS.iter().chain(EXECUTION_TARGETS).chain(PAIRING_TARGETS)
+}
 
 /// An error must say something.
 pub(crate) fn explained<T, E: core::fmt::Display>(result: Result<T, E>) -> Option<T> {

@@ -4,10 +4,11 @@
 //! same bodies run under cargo-fuzz (`just fuzz`, coverage-guided, nightly) and as bounded tests on stable (`tests/bounded.rs`).
 
 mod body;
+mod execution;
 mod mutate;
 mod update;
 
-pub use body::{PAIRING_TARGETS, PARSER_TARGETS, Target};
+pub use body::{EXECUTION_TARGETS, PAIRING_TARGETS, PARSER_TARGETS, Target, targets};
 pub use mutate::{Rng, mutate};
 
 /// Runs the body with this name; what each cargo-fuzz program does.
@@ -15,7 +16,7 @@ pub use mutate::{Rng, mutate};
 /// # Panics
 /// For an unknown name, and whenever the body finds a broken promise.
 pub fn run(name: &str, data: &[u8]) {
-    let target = PARSER_TARGETS.iter().chain(PAIRING_TARGETS).find(|(target, _)| *target == name);
+    let target = targets().find(|(target, _)| *target == name);
     let (_, body) = target.expect("a known target");
     body(data);
 }

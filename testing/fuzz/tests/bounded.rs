@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use pol_fuzz::{PAIRING_TARGETS, PARSER_TARGETS, Rng, mutate};
+use pol_fuzz::{Rng, mutate, targets};
 
 fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
@@ -52,13 +52,14 @@ bounded! {
         extra_data, wire, header, record_key, ack_value, announcement, id_record, fault_vote, certificate, fault_proof, delta,
         chain_toml,
     ];
+    a_hundred_thousand_mutants_do_not_break, 100_000 => [alloy_header, engine_payload, ai_engine, watch_updates, genesis_json];
     a_thousand_mutants_do_not_break, 1_000 => [bls_points, certificate_check];
 }
 
 #[test]
 fn every_target_has_seeds_a_bounded_test_and_a_cargo_fuzz_program() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (name, _) in PARSER_TARGETS.iter().chain(PAIRING_TARGETS) {
+    for (name, _) in targets() {
         assert!(!seeds(name).is_empty());
         let program = root.join("cargo-fuzz/fuzz_targets").join(format!("{name}.rs"));
         assert!(program.is_file(), "{} is missing", program.display());

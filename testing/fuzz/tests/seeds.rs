@@ -2,6 +2,9 @@
 //!
 //! `POLAI_WRITE_SEEDS=1 cargo test -p pol-fuzz --test seeds` writes them.
 
+#[path = "seeds/execution.rs"]
+mod execution;
+
 use std::{fs, path::Path};
 
 use ed25519_dalek::SigningKey;
@@ -173,6 +176,11 @@ fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("fault_proof", fault_pairs()),
         ("chain_toml", vec![chain_toml()]),
         ("delta", containers()),
+        ("alloy_header", vec![header()]),
+        ("engine_payload", execution::payloads()),
+        ("ai_engine", execution::calls()),
+        ("watch_updates", execution::feed()),
+        ("genesis_json", vec![execution::genesis()]),
         ("bls_points", vec![key(0).public_key().to_bytes().to_vec(), ack(0, 3).raw().signature.to_vec()]),
     ]
 }

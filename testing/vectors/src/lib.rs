@@ -3,7 +3,10 @@
 //! Every value is *taken* out of its object, and [`Object::finish`] fails on a key that no test took. `tests/all.rs` fails on a file
 //! that no test opens.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 
@@ -17,7 +20,15 @@ pub fn folder() -> PathBuf {
 /// # Panics
 /// When the file is missing or is not what it should be: a test's verdict.
 pub fn open(name: &str) -> Object {
-    let path = folder().join(format!("{name}.json"));
+    open_in(&folder(), name)
+}
+
+/// The same in the folder of another crate's vectors.
+///
+/// # Panics
+/// As [`open`].
+pub fn open_in(folder: &Path, name: &str) -> Object {
+    let path = folder.join(format!("{name}.json"));
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut file = Object::new(name, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}")));
     assert!(!file.text("about").is_empty() && !file.text("source").is_empty());

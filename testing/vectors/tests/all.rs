@@ -4,6 +4,8 @@
 
 #[path = "all/chain.rs"]
 mod chain;
+#[path = "all/execution.rs"]
+mod execution;
 #[path = "all/faults.rs"]
 mod faults;
 #[path = "all/gates.rs"]
@@ -37,8 +39,10 @@ files! {
     aggregate => states::aggregate,
     certificate => faults::certificate,
     committee => names::committee,
+    deposit => execution::deposit,
     difficulty => seals::difficulty,
     envelope => records::envelopes,
+    execution => execution::genesis,
     extra_data => seals::extra_data,
     fault => faults::fault,
     gate => gates::gate,

@@ -9,10 +9,12 @@
 //! ([`pol_core::ack::RawAck::verify`]).
 
 mod candidate;
+mod execution;
 mod node;
 mod records;
 
 pub use candidate::{Candidate, PublishHeader, Published};
+pub use execution::{ChainEvent, ChainUpdate, Cursor, Head, View, WatchUpdates};
 pub use node::{Direction, Node, Peer, printable};
 pub use records::{Outcome, Stored, StoredAck, StoredFault};
 

@@ -117,6 +117,11 @@ impl Malfeasance {
         self.0.first.header.proposer_index
     }
 
+    /// What the member signed, header by header: for a beacon node that verifies signatures in bulk.
+    pub fn signing_roots(&self, domains: &Domains) -> [Hash32; 2] {
+        [&self.0.first, &self.0.second].map(|signed| ack_signing_root(&signed.header, domains))
+    }
+
     /// Verifies both ACK signatures; `key_of` is the beacon state's registry, asked for the accused member alone.
     ///
     /// # Errors

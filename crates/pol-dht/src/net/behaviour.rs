@@ -1,5 +1,7 @@
 //! The libp2p behaviours of a node, and how they are set up.
 
+use std::time::Duration;
+
 use libp2p::{
     StreamProtocol, allow_block_list, autonat, connection_limits,
     connection_limits::ConnectionLimits,
@@ -8,7 +10,7 @@ use libp2p::{
     kad, mdns, ping, relay, request_response,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
-use pol_core::{GenesisId, record::Topic, sha256};
+use pol_core::{GenesisId, params::ID_TTL_SECONDS, record::Topic, sha256};
 
 use super::{
     exchange,
@@ -87,6 +89,9 @@ fn kademlia(local: libp2p::PeerId, genesis_id: GenesisId, shelf: Shelf) -> kad::
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_replication_interval(None)
         .set_publication_interval(None)
+        // Section 7: they live 24 h. Our own are renewed by the upkeep, which knows what is still held.
+        .set_provider_record_ttl(Some(Duration::from_secs(ID_TTL_SECONDS)))
+        .set_provider_publication_interval(None)
         .set_caching(kad::Caching::Disabled);
     let mut behaviour = kad::Behaviour::with_config(local, shelf, config);
     behaviour.set_mode(Some(kad::Mode::Server));

@@ -171,6 +171,9 @@ impl EventLoop {
                     warn!(target: "polai::dht", update_id = %id, %error, "not announced as provider");
                 }
             }
+            Command::StopProviding(id) => {
+                self.swarm.behaviour_mut().kad.stop_providing(&RecordKey::Update(id).to_bytes().into());
+            }
             Command::Providers(id, reply) => {
                 let query = self.swarm.behaviour_mut().kad.get_providers(RecordKey::Update(id).to_bytes().into());
                 self.providers.insert(query, (Vec::new(), reply));
@@ -185,6 +188,7 @@ impl EventLoop {
             }
             Command::Peers(reply) => drop(reply.send(self.peer_infos())),
             Command::Listeners(reply) => drop(reply.send(self.swarm.listeners().cloned().collect())),
+            Command::Externals(reply) => drop(reply.send(self.swarm.external_addresses().cloned().collect())),
             Command::Dial(address) => self.dial(address),
             Command::Blame(peer, offence) => self.penalize(peer, offence),
         }

@@ -28,6 +28,9 @@ pub enum FetchError {
         /// Peers asked.
         asked: usize,
     },
+    /// This node is shutting down; or a defect of ours, which is in the log.
+    #[error("the delta was not written: the node is shutting down")]
+    Ended,
     /// The disk or the database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -117,7 +120,9 @@ pub async fn fetch(net: &NetHandle, shared: &Arc<Shared>, id: UpdateId, hints: &
         }
     }
     let bytes = found.ok_or(FetchError::Failed { id, asked: sources.len() })?;
-    shared.store.deltas().add(id, &bytes)?;
+    let keeper = Arc::clone(shared);
+    let kept = tokio::task::spawn_blocking(move || keeper.store.deltas().add(id, &bytes).map(|_| bytes)).await;
+    let bytes = kept.map_err(|_| FetchError::Ended)??;
     net.provide(id).await;
     Ok(bytes)
 }

@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Spread(Arc<VerifiedRecord>),
     /// Tell the DHT that this node has the bytes of an update.
     Provide(UpdateId),
+    /// Stop saying so: the bytes are gone.
+    StopProviding(UpdateId),
     /// Who says to have the bytes of an update.
     Providers(UpdateId, oneshot::Sender<Vec<PeerId>>),
     /// Envelopes that other nodes have under a key.
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Peers(oneshot::Sender<Vec<PeerInfo>>),
     /// Addresses this node listens on.
     Listeners(oneshot::Sender<Vec<Multiaddr>>),
+    /// Addresses under which others reached this node.
+    Externals(oneshot::Sender<Vec<Multiaddr>>),
     /// Connect to an address.
     Dial(Multiaddr),
     /// A peer broke a promise that another task noticed.
@@ -98,6 +102,11 @@ impl NetHandle {
         self.tell(Command::Provide(id)).await;
     }
 
+    /// Does not announce the bytes of an update any more. What others were told runs out by itself.
+    pub async fn stop_providing(&self, id: UpdateId) {
+        self.tell(Command::StopProviding(id)).await;
+    }
+
     /// Connects to an address.
     pub async fn dial(&self, address: Multiaddr) {
         self.tell(Command::Dial(address)).await;
@@ -146,5 +155,13 @@ impl NetHandle {
     /// [`AskError::Ended`].
     pub async fn listeners(&self) -> Result<Vec<Multiaddr>, AskError> {
         self.ask_loop(Command::Listeners).await
+    }
+
+    /// Addresses under which others reached this node.
+    ///
+    /// # Errors
+    /// [`AskError::Ended`].
+    pub async fn externals(&self) -> Result<Vec<Multiaddr>, AskError> {
+        self.ask_loop(Command::Externals).await
     }
 }

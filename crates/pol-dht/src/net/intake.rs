@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::{
     quota::Offence,
-    shared::Shared,
+    shared::{News, Shared},
     store::{Commit, Put},
     verify::{Blame, RawRecord, VerifiedRecord, VerifyError},
 };
@@ -50,7 +50,7 @@ pub(crate) enum Verdict {
 }
 
 /// Verifies and stores one record of another node.
-fn judge(shared: &Shared, arrival: Arrival) -> (Verdict, Option<Arc<VerifiedRecord>>) {
+fn judge(shared: &Shared, arrival: Arrival) -> (Verdict, Option<News>) {
     let now = shared.now();
     let verified = arrival.raw.open(shared.genesis_id, now).and_then(|r| r.verify(&shared.validators(), &shared.store, now));
     let record = match verified {
@@ -68,8 +68,10 @@ fn judge(shared: &Shared, arrival: Arrival) -> (Verdict, Option<Arc<VerifiedReco
         return (Verdict::Ignored, None);
     }
     match shared.store.put(&record, Commit::Lazy, now) {
-        Ok(put) if put.is_news() => (Verdict::News, Some(Arc::new(record))),
-        Ok(_) => (Verdict::Ignored, None),
+        Ok(put) => {
+            let verdict = if put.is_news() { Verdict::News } else { Verdict::Ignored };
+            (verdict, News::of(&shared.store, &Arc::new(record), put, now))
+        }
         Err(error) => {
             tracing::warn!(target: "polai::dht", %error, "record not stored");
             (Verdict::Ignored, None)
@@ -92,15 +94,15 @@ pub(crate) async fn run(
         let verdicts = tokio::task::spawn_blocking(move || {
             let one = |arrival: Arrival| {
                 let (from, message) = (arrival.from, arrival.message.clone());
-                let (verdict, record) = judge(&worker, arrival);
-                (Judged { from, message, verdict }, record)
+                let (verdict, news) = judge(&worker, arrival);
+                (Judged { from, message, verdict }, news)
             };
             taken.into_iter().map(one).collect::<Vec<_>>()
         })
         .await?;
-        for (one, record) in verdicts {
-            if let Some(record) = record {
-                shared.tell(record);
+        for (one, news) in verdicts {
+            if let Some(news) = news {
+                shared.tell(news);
             }
             if judged.send(one).await.is_err() {
                 return Ok(());
@@ -118,17 +120,33 @@ pub(crate) const fn offence(verdict: Verdict) -> Option<Offence> {
     }
 }
 
-/// A record that this node itself writes: verified like any other, stored and synced before anybody hears of it.
+/// A record that this node itself writes: verified like any other, stored and synced before anybody hears of it. Blocking.
 ///
 /// # Errors
 /// [`OwnError`].
 pub fn put_own(shared: &Shared, key: &[u8], envelope: &[u8]) -> Result<(Put, Arc<VerifiedRecord>), OwnError> {
+    keep_own(shared, verify_own(shared, key, envelope)?)
+}
+
+/// The first half of [`put_own`].
+///
+/// # Errors
+/// [`VerifyError`].
+pub(crate) fn verify_own(shared: &Shared, key: &[u8], envelope: &[u8]) -> Result<VerifiedRecord, VerifyError> {
     let now = shared.now();
-    let record = RawRecord::new(key, envelope)?.open(shared.genesis_id, now)?.verify(&shared.validators(), &shared.store, now)?;
+    RawRecord::new(key, envelope)?.open(shared.genesis_id, now)?.verify(&shared.validators(), &shared.store, now)
+}
+
+/// The second half of [`put_own`].
+///
+/// # Errors
+/// [`OwnError::Store`].
+pub(crate) fn keep_own(shared: &Shared, record: VerifiedRecord) -> Result<(Put, Arc<VerifiedRecord>), OwnError> {
+    let now = shared.now();
     let put = shared.store.put(&record, Commit::Synced, now)?;
     let record = Arc::new(record);
-    if put.is_news() {
-        shared.tell(Arc::clone(&record));
+    if let Some(news) = News::of(&shared.store, &record, put, now) {
+        shared.tell(news);
     }
     Ok((put, record))
 }

@@ -56,6 +56,15 @@ impl From<BehaviourError> for StartError {
     }
 }
 
+/// All that an error and its causes say; libp2p's own often say nothing themselves.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut said: Vec<String> = chain.map(ToString::to_string).filter(|text| !text.is_empty()).collect();
+    // Some repeat their cause.
+    said.dedup();
+    said.join(": ")
+}
+
 /// Starts listening, and the tasks of the network under `tasks`.
 ///
 /// # Errors
@@ -80,7 +89,7 @@ pub fn start(keypair: Keypair, shared: &Arc<Shared>, config: &NetConfig, tasks: 
         .build();
     for address in &config.listen {
         let listening = swarm.listen_on(address.clone());
-        listening.map_err(|error| StartError::Listen { address: address.clone(), error: error.to_string() })?;
+        listening.map_err(|error| StartError::Listen { address: address.clone(), error: causes(&error) })?;
     }
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
     let (intake, arrivals) = mpsc::channel(INTAKE_QUEUE);

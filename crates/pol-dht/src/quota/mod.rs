@@ -13,7 +13,7 @@ mod limiter;
 mod score;
 
 pub use limiter::{Limiter, Rate};
-pub use score::{BAN_SECONDS, Offence, Scores, Standing as PeerStanding};
+pub use score::{BAN_SECONDS, Bans, Offence, Scores, Standing as PeerStanding};
 
 use std::net::{IpAddr, Ipv6Addr};
 

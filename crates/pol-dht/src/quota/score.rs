@@ -79,6 +79,17 @@ impl Score {
     }
 }
 
+/// Bans in force.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bans {
+    /// Peers and IP groups.
+    pub count: usize,
+    /// When the first of them ends, unix seconds.
+    pub first_end: Option<u64>,
+    /// When the last of them ends, unix seconds.
+    pub last_end: Option<u64>,
+}
+
 /// Scores and bans, per peer and per IP group. Bounded, pure.
 #[derive(Debug, Default)]
 pub struct Scores {
@@ -111,9 +122,15 @@ impl Scores {
     }
 
     /// Bans in force.
-    pub fn bans(&self, now: u64) -> usize {
-        let peers = self.peers.values().filter(|score| score.banned_until > now).count();
-        peers.saturating_add(self.groups.values().filter(|score| score.banned_until > now).count())
+    pub fn bans(&self, now: u64) -> Bans {
+        let scores = self.peers.values().chain(self.groups.values());
+        let mut bans = Bans::default();
+        for until in scores.map(|score| score.banned_until).filter(|until| *until > now) {
+            bans.count = bans.count.saturating_add(1);
+            bans.first_end = Some(bans.first_end.map_or(until, |first| first.min(until)));
+            bans.last_end = Some(bans.last_end.map_or(until, |last| last.max(until)));
+        }
+        bans
     }
 }
 
@@ -150,7 +167,8 @@ mod tests {
         let until = 1_000 + BAN_SECONDS;
         assert_eq!(scores.penalize(peer, None, Offence::BadRecord, 1_000), Standing::Banned { until });
         assert_eq!(scores.standing(&peer, None, until - 1), Standing::Banned { until });
-        assert_eq!(scores.bans(until - 1), 1);
+        assert_eq!(scores.bans(until - 1), Bans { count: 1, first_end: Some(until), last_end: Some(until) });
+        assert_eq!(scores.bans(until), Bans::default());
         assert_eq!(scores.standing(&peer, None, until), Standing::Tolerated);
         assert_eq!(scores.penalize(peer, None, Offence::BadRecord, until), Standing::Tolerated, "it starts anew");
     }

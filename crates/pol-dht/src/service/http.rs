@@ -109,8 +109,11 @@ async fn records(State((node, _)): State<(Node, Shown)>, Path(update): Path<Stri
         Ok(id) => id,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
-    match node.acks(update_id, ACKS_MAX) {
-        Ok(acks) => Json(Records {
+    let found = node.blocking(move |shared| shared.store.acks(update_id, ACKS_MAX, shared.now())).await;
+    match found {
+        Err(panic) => failed(&panic),
+        Ok(Err(error)) => failed(&error),
+        Ok(Ok(acks)) => Json(Records {
             update_id: update_id.to_string(),
             held: node.shared().store.deltas().contains(&update_id),
             acks: acks
@@ -125,7 +128,6 @@ async fn records(State((node, _)): State<(Node, Shown)>, Path(update): Path<Stri
                 .collect(),
         })
         .into_response(),
-        Err(error) => failed(&error),
     }
 }
 

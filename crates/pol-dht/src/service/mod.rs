@@ -1,4 +1,6 @@
-//! What a node shows: HTTP for people and scrapers. (gRPC for our own processes comes next.)
+//! What a node shows: gRPC for this machine's processes, HTTP for people and scrapers.
 
+pub mod alarms;
+pub mod grpc;
 pub mod http;
 pub mod watch;

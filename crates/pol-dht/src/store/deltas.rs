@@ -7,6 +7,8 @@
 //! # What it does not protect against
 //! Bytes that are no valid container: an id names any bytes.
 
+mod pins;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -18,6 +20,7 @@ use std::{
 };
 
 use pol_core::{UpdateId, params::DELTA_MAX_BYTES, sha256};
+use tokio::sync::watch;
 
 use super::error::{DeltaError, StoreError, io_error};
 
@@ -114,6 +117,8 @@ pub struct DeltaStore {
     folder: PathBuf,
     limits: DeltaLimits,
     index: Mutex<Index>,
+    /// Counts what came and went.
+    changes: watch::Sender<u64>,
     /// Held by whoever changes files, over the slow syncs; taken before `index`, so that readers never wait for the disk's writes.
     writing: Mutex<()>,
 }
@@ -145,7 +150,8 @@ impl DeltaStore {
         for (_, id, bytes) in found {
             index.insert(id, bytes);
         }
-        let store = Self { folder: folder.to_owned(), limits, index: Mutex::new(index), writing: Mutex::new(()) };
+        let (changes, _) = watch::channel(0);
+        let store = Self { folder: folder.to_owned(), limits, index: Mutex::new(index), changes, writing: Mutex::new(()) };
         // The budget may be smaller than last time.
         store.evict(&mut store.lock(), 0, 0)?;
         Ok(store)
@@ -192,7 +198,34 @@ impl DeltaStore {
         drop(index);
         self.write_file(&id, bytes)?;
         self.lock().insert(id, size);
+        self.tell();
         Ok(true)
+    }
+
+    /// Removes a delta that is not pinned; true when it was held.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn remove(&self, id: &UpdateId) -> Result<bool, StoreError> {
+        let _writing = self.lock_writing();
+        let mut index = self.lock();
+        if index.pins.contains(id) || !index.held.contains_key(id) {
+            return Ok(false);
+        }
+        remove_file(&self.path(id, DELTA_SUFFIX))?;
+        index.remove(id);
+        drop(index);
+        self.tell();
+        Ok(true)
+    }
+
+    /// Changes whenever a delta came or went.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn write_file(&self, id: &UpdateId, bytes: &[u8]) -> Result<(), StoreError> {
@@ -226,6 +259,7 @@ impl DeltaStore {
             let id = *id;
             remove_file(&self.path(&id, DELTA_SUFFIX))?;
             index.remove(&id);
+            self.tell();
         }
         Ok(())
     }
@@ -255,6 +289,7 @@ impl DeltaStore {
             tracing::warn!(%id, "a delta file does not hold its bytes any more; removed");
             remove_file(&self.path(id, DELTA_SUFFIX))?;
             index.remove(id);
+            self.tell();
         }
         drop(index);
         Ok(again)
@@ -278,54 +313,15 @@ impl DeltaStore {
         self.size(id).is_some()
     }
 
-    /// Keeps a delta, held or yet to come, from eviction: this node's own, and what is finalized.
-    ///
-    /// # Errors
-    /// [`DeltaError::Pins`], [`DeltaError::Store`].
-    pub fn pin(&self, id: UpdateId) -> Result<(), DeltaError> {
-        let _writing = self.lock_writing();
-        let (pinned, pins) = {
-            let index = self.lock();
-            (index.pins.contains(&id), index.pins.len())
-        };
-        if pinned {
-            return Ok(());
-        }
-        if pins >= self.limits.files {
-            return Err(DeltaError::Pins { max: self.limits.files });
-        }
-        let make = || {
-            File::create(self.path(&id, PIN_SUFFIX))?.sync_all()?;
-            self.sync_folder()
-        };
-        make().map_err(|error| io_error("pin a delta", error))?;
-        self.lock().set_pin(id, true);
-        Ok(())
-    }
-
-    /// Lets a delta be evicted again. True when it was pinned.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn unpin(&self, id: &UpdateId) -> Result<bool, StoreError> {
-        let _writing = self.lock_writing();
-        if !self.is_pinned(id) {
-            return Ok(false);
-        }
-        remove_file(&self.path(id, PIN_SUFFIX))?;
-        self.lock().set_pin(*id, false);
-        Ok(true)
-    }
-
-    /// Whether a delta is pinned.
-    pub fn is_pinned(&self, id: &UpdateId) -> bool {
-        self.lock().pins.contains(id)
-    }
-
     /// Ids of held deltas in order, at most `limit` after `after`.
     pub fn ids(&self, after: Option<&UpdateId>, limit: usize) -> Vec<UpdateId> {
         let start = after.map_or(core::ops::Bound::Unbounded, |id| core::ops::Bound::Excluded(*id));
         self.lock().held.range((start, core::ops::Bound::Unbounded)).take(limit).map(|(id, _)| *id).collect()
+    }
+
+    /// The bounds.
+    pub const fn limits(&self) -> DeltaLimits {
+        self.limits
     }
 
     /// Deltas held, and the bytes they take of the budget.

@@ -4,7 +4,7 @@ use pol_core::record::RecordKey;
 use redb::{ReadableTable as _, ReadableTableMetadata as _};
 
 use super::{
-    Commit, Store, StoreError,
+    Commit, Store, StoreError, StoredRecord,
     layout::{self, Row},
     write::Writer,
 };
@@ -67,11 +67,19 @@ impl Store {
     }
 
     /// The second envelope of a conflict about this key.
-    pub(super) fn contradiction(&self, owner: u64, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn second_envelope(&self, owner: u64, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|transaction| {
             let table = transaction.open_table(layout::EVIDENCE)?;
             Ok(table.get((owner, key))?.map(|envelopes| envelopes.value().1.to_vec()))
         })
+    }
+
+    /// The envelope that contradicts a record marked so; none once the evidence was forgotten.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn contradiction(&self, record: &StoredRecord) -> Result<Option<Vec<u8>>, StoreError> {
+        self.second_envelope(u64::from_be_bytes(record.owner.0), &record.key.to_bytes())
     }
 
     /// Forgets evidence that is in a block. True when it was there. The member's row stays marked.

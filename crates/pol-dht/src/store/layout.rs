@@ -9,7 +9,7 @@ use super::StoreError;
 use crate::verify::{Standing, VerifiedRecord};
 
 /// Version of everything in this file.
-pub(super) const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 2;
 
 /// The first envelope, and the one that contradicts it.
 pub(super) type EnvelopePair = (&'static [u8], &'static [u8]);
@@ -45,10 +45,17 @@ pub(super) const NEXT: &str = "next";
 pub(super) const MEMBERS: &str = "members";
 /// Counter: unverified records.
 pub(super) const UNVERIFIED: &str = "unverified";
+/// Counters of one kind of record: members', unverified; by the prefix of its keys.
+pub(super) const KINDS: [(&str, [&str; 2]); 4] = [
+    ("ack:", ["ack-members", "ack-unverified"]),
+    ("ann:", ["ann-members", "ann-unverified"]),
+    ("id:", ["id-members", "id-unverified"]),
+    ("fault:", ["fault-members", "fault-unverified"]),
+];
 /// Counter: pieces of evidence.
 pub(super) const EVIDENCES: &str = "evidence";
 
-const HEAD_BYTES: usize = 70;
+const HEAD_BYTES: usize = 78;
 
 /// A stored record beside its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +65,8 @@ pub(super) struct Row {
     pub(super) owner: PeerId,
     pub(super) sealed_at: u64,
     pub(super) expires_at: u64,
+    /// When this node first held the value, unix seconds.
+    pub(super) seen_at: u64,
     /// Grows with each insertion: the smallest of an owner is its oldest.
     pub(super) number: u64,
     pub(super) entry: [u8; 32],
@@ -66,7 +75,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(record: &VerifiedRecord, number: u64) -> Result<Self, StoreError> {
+    /// A row that has no place in the queue yet.
+    pub(super) fn of(record: &VerifiedRecord, seen_at: u64) -> Result<Self, StoreError> {
         let bound = |at: usize| u16::try_from(at).map_err(|_| StoreError::Damaged { table: "records" });
         Ok(Self {
             standing: record.standing,
@@ -74,7 +84,8 @@ impl Row {
             owner: record.owner,
             sealed_at: record.sealed_at,
             expires_at: record.expires_at,
-            number,
+            seen_at,
+            number: 0,
             entry: record.entry,
             value: bound(record.value.start)?..bound(record.value.end)?,
             envelope: record.envelope.clone(),
@@ -86,7 +97,7 @@ impl Row {
         bytes.push(standing_byte(self.standing));
         bytes.push(u8::from(self.conflicted));
         bytes.extend(self.owner.0);
-        for number in [self.sealed_at, self.expires_at, self.number] {
+        for number in [self.sealed_at, self.expires_at, self.seen_at, self.number] {
             bytes.extend(number.to_le_bytes());
         }
         bytes.extend(self.entry);
@@ -111,6 +122,7 @@ impl Row {
                 owner: PeerId(cursor.take()?),
                 sealed_at: u64::from_le_bytes(cursor.take()?),
                 expires_at: u64::from_le_bytes(cursor.take()?),
+                seen_at: u64::from_le_bytes(cursor.take()?),
                 number: u64::from_le_bytes(cursor.take()?),
                 entry: cursor.take()?,
                 value: u16::from_le_bytes(cursor.take()?)..u16::from_le_bytes(cursor.take()?),
@@ -192,13 +204,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_row_survives_its_bytes_and_a_cut_one_is_damage(
-            member: bool, conflicted: bool, owner: [u8; 8], times: [u64; 3], entry: [u8; 32], start in 0..100_u16, length in 1..300_u16,
+            member: bool, conflicted: bool, owner: [u8; 8], times: [u64; 4], entry: [u8; 32], start in 0..100_u16, length in 1..300_u16,
         ) {
             let standing = if member { Standing::Member } else { Standing::Unverified };
-            let [sealed_at, expires_at, number] = times;
+            let [sealed_at, expires_at, seen_at, number] = times;
             let value = start..start.saturating_add(length);
             let envelope = vec![7; usize::from(value.end)];
-            let row = Row { standing, conflicted, owner: PeerId(owner), sealed_at, expires_at, number, entry, value, envelope };
+            let row = Row { standing, conflicted, owner: PeerId(owner), sealed_at, expires_at, seen_at, number, entry, value, envelope };
             let bytes = row.encode();
             prop_assert_eq!(Row::decode(&bytes).unwrap(), row);
             for cut in 0..bytes.len() {

@@ -135,6 +135,16 @@ impl Store {
         &self.deltas
     }
 
+    /// Whether puts are refused at the moment because the disk is full.
+    pub fn is_full(&self, now: u64) -> bool {
+        now < self.full_until.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the record database on disk; 0 when it cannot be looked at.
+    pub fn disk_bytes(&self) -> u64 {
+        fs::metadata(self.directory.join(DATABASE_FILE)).map_or(0, |file| file.len())
+    }
+
     /// Puts everything lazy on disk.
     ///
     /// # Errors
@@ -166,7 +176,7 @@ impl Store {
         commit: Commit,
         f: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        if now < self.full_until.load(Ordering::Acquire) {
+        if self.is_full(now) {
             return Err(StoreError::DiskFull);
         }
         let result = self.try_write(commit, f);

@@ -80,6 +80,40 @@ impl Store {
         self.write(now, Commit::Lazy, |writer| remove(writer, &key))
     }
 
+    /// Takes unverified records as members' from now on, because a validator set says so: the signatures of what is stored were checked
+    /// when it came. Returns how many of them are a member's now.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn promote(&self, keys: &[RecordKey], now: u64) -> Result<usize, StoreError> {
+        self.write(now, Commit::Lazy, |writer| {
+            let mut promoted = 0_usize;
+            for key in keys {
+                let Some(held) = writer.row(&key.to_bytes())?.filter(|row| row.expires_at > now) else { continue };
+                if held.standing == Standing::Unverified {
+                    let row = Row { standing: Standing::Member, ..held.clone() };
+                    let put = place(writer, key, row, Some(&held), Put::Promoted)?;
+                    promoted = promoted.saturating_add(usize::from(put == Put::Promoted));
+                }
+            }
+            Ok(promoted)
+        })
+    }
+
+    /// Removes records in one transaction; returns how many were there.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn remove_all(&self, keys: &[RecordKey], now: u64) -> Result<usize, StoreError> {
+        self.write(now, Commit::Lazy, |writer| {
+            let mut removed = 0_usize;
+            for key in keys {
+                removed = removed.saturating_add(usize::from(remove(writer, &key.to_bytes())?));
+            }
+            Ok(removed)
+        })
+    }
+
     /// Removes at most `limit` dead records; returns how many. Call again while it returns `limit`.
     ///
     /// # Errors
@@ -110,17 +144,18 @@ fn put(writer: &mut Writer<'_>, record: &VerifiedRecord, now: u64) -> Result<Put
         }
         held => held,
     };
-    let Some(held) = held else { return place(writer, &key, record, None, Put::Inserted) };
+    let row = Row::of(record, now)?;
+    let Some(held) = held else { return place(writer, &record.key, row, None, Put::Inserted) };
     if held.entry == record.entry {
-        return put_again(writer, &key, &held, record);
+        return put_again(writer, &held, record, Row { seen_at: held.seen_at, ..row });
     }
     match record.standing.cmp(&held.standing) {
-        core::cmp::Ordering::Greater => return place(writer, &key, record, Some(&held), Put::Replaced),
+        core::cmp::Ordering::Greater => return place(writer, &record.key, row, Some(&held), Put::Replaced),
         core::cmp::Ordering::Less => return Ok(Put::Outranked),
         core::cmp::Ordering::Equal => {}
     }
     match relation(&record.key, &held, record)? {
-        Relation::Newer => place(writer, &key, record, Some(&held), Put::Replaced),
+        Relation::Newer => place(writer, &record.key, row, Some(&held), Put::Replaced),
         Relation::Older => Ok(Put::Stale),
         Relation::Equivocation if held.standing == Standing::Member => {
             let new = writer.note_evidence(&key, &held, &record.envelope)?;
@@ -131,29 +166,30 @@ fn put(writer: &mut Writer<'_>, record: &VerifiedRecord, now: u64) -> Result<Put
 }
 
 /// The same value again, perhaps in another envelope, perhaps worth more now.
-fn put_again(writer: &mut Writer<'_>, key: &[u8], held: &Row, record: &VerifiedRecord) -> Result<Put, StoreError> {
+fn put_again(writer: &mut Writer<'_>, held: &Row, record: &VerifiedRecord, row: Row) -> Result<Put, StoreError> {
     if record.standing > held.standing {
-        return place(writer, key, record, Some(held), Put::Promoted);
+        return place(writer, &record.key, row, Some(held), Put::Promoted);
     }
     let is_newer = record.sealed_at >= held.sealed_at.saturating_add(RESEAL_SECONDS) && record.expires_at > held.expires_at;
     if record.standing < held.standing || !is_newer {
         return Ok(Put::Duplicate);
     }
     // The place in the queue stays: resealing an old record must not make it outlive a new one.
-    let row = Row { conflicted: held.conflicted, ..Row::of(record, held.number)? };
-    writer.remove(key, held)?;
-    writer.insert(key, &row)?;
+    let row = Row { conflicted: held.conflicted, number: held.number, ..row };
+    let key = record.key.to_bytes();
+    writer.remove(&key, held)?;
+    writer.insert(&key, &row)?;
     Ok(Put::Resealed)
 }
 
 /// Inserts a record in the place of `held`, making room first.
-fn place(writer: &mut Writer<'_>, key: &[u8], record: &VerifiedRecord, held: Option<&Row>, done: Put) -> Result<Put, StoreError> {
+fn place(writer: &mut Writer<'_>, key: &RecordKey, row: Row, held: Option<&Row>, done: Put) -> Result<Put, StoreError> {
     let StoreLimits { members, unverified, per_validator, per_trainer, .. } = *writer.limits;
+    let bytes = key.to_bytes();
     if let Some(held) = held {
-        writer.remove(key, held)?;
+        writer.remove(&bytes, held)?;
     }
-    let number = writer.next_number()?;
-    let row = Row::of(record, number)?;
+    let row = Row { number: writer.next_number()?, ..row };
     match row.standing {
         Standing::Unverified => {
             if writer.counter(layout::UNVERIFIED)? >= unverified {
@@ -161,7 +197,7 @@ fn place(writer: &mut Writer<'_>, key: &[u8], record: &VerifiedRecord, held: Opt
             }
         }
         Standing::Member => {
-            let share = match record.key {
+            let share = match key {
                 RecordKey::Id { .. } => u64::MAX,
                 RecordKey::Ann { .. } => per_trainer,
                 _ => per_validator,
@@ -172,13 +208,13 @@ fn place(writer: &mut Writer<'_>, key: &[u8], record: &VerifiedRecord, held: Opt
             if writer.counter(layout::MEMBERS)? >= members {
                 // Back to where it was: only a member's record of the same key could have freed a place.
                 if let Some(held) = held {
-                    writer.insert(key, held)?;
+                    writer.insert(&bytes, held)?;
                 }
                 return Ok(Put::Full);
             }
         }
     }
-    writer.insert(key, &row)?;
+    writer.insert(&bytes, &row)?;
     Ok(done)
 }
 

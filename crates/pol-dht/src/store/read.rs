@@ -27,6 +27,12 @@ pub struct StoredRecord {
     pub expires_at: u64,
     /// What its writer was worth when it was stored.
     pub standing: Standing,
+    /// When this node first held the value, unix seconds.
+    pub first_seen: u64,
+    /// Its place among all that was stored: grows with each insertion.
+    pub number: u64,
+    /// `H(key || value)`.
+    pub entry: [u8; 32],
     /// Whom it counts for, as in [`VerifiedRecord::owner`](crate::verify::VerifiedRecord::owner).
     pub owner: PeerId,
     /// A contradicting one is held as evidence.
@@ -45,8 +51,8 @@ pub struct StoredAck {
 fn stored(key: &[u8], row: Row) -> Result<StoredRecord, StoreError> {
     let key = RecordKey::parse(key).map_err(|_| StoreError::Damaged { table: "records" })?;
     let value = row.value().to_vec();
-    let Row { standing, conflicted, owner, sealed_at, expires_at, envelope, .. } = row;
-    Ok(StoredRecord { key, envelope, value, sealed_at, expires_at, standing, owner, conflicted })
+    let Row { standing, conflicted, owner, sealed_at, expires_at, seen_at: first_seen, number, entry, envelope, .. } = row;
+    Ok(StoredRecord { key, envelope, value, sealed_at, expires_at, standing, first_seen, number, entry, owner, conflicted })
 }
 
 impl Store {
@@ -73,7 +79,7 @@ impl Store {
     pub fn envelopes(&self, key: &RecordKey, now: u64) -> Result<Vec<Vec<u8>>, StoreError> {
         let key = key.to_bytes();
         let Some(row) = self.row(&key, now)? else { return Ok(Vec::new()) };
-        let second = if row.conflicted { self.contradiction(row.owner_number(), &key)? } else { None };
+        let second = if row.conflicted { self.second_envelope(row.owner_number(), &key)? } else { None };
         Ok([Some(row.envelope), second].into_iter().flatten().collect())
     }
 
@@ -113,10 +119,33 @@ impl Store {
     /// What the database says.
     pub fn page(&self, after: Option<&RecordKey>, limit: usize, now: u64) -> Result<Vec<StoredRecord>, StoreError> {
         let start = after.map_or_else(Vec::new, |key| [key.to_bytes(), vec![0]].concat());
+        // No key is above it: all of them are ASCII.
+        self.slice(start, vec![0xff], limit, now)
+    }
+
+    /// The same within `first..=last`, for instance all ACKs of one short update id.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn range(
+        &self,
+        (first, last): (&RecordKey, &RecordKey),
+        after: Option<&RecordKey>,
+        limit: usize,
+        now: u64,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        let start = after.map_or_else(|| first.to_bytes(), |key| [key.to_bytes(), vec![0]].concat());
+        self.slice(start, last.to_bytes(), limit, now)
+    }
+
+    fn slice(&self, start: Vec<u8>, last: Vec<u8>, limit: usize, now: u64) -> Result<Vec<StoredRecord>, StoreError> {
         self.read(|transaction| {
             let table = transaction.open_table(layout::RECORDS)?;
             let mut page = Vec::new();
-            for item in table.range(start.as_slice()..)? {
+            if start > last {
+                return Ok(page);
+            }
+            for item in table.range(start.as_slice()..=last.as_slice())? {
                 if page.len() >= limit.min(PAGE_MAX) {
                     break;
                 }
@@ -130,18 +159,18 @@ impl Store {
         })
     }
 
-    /// Unverified records, oldest first, at most `limit` (and [`PAGE_MAX`]): to be verified again, and then put or removed, when a validator
-    /// set arrives.
+    /// Unverified records, oldest first, at most `limit` (and [`PAGE_MAX`]), with numbers of `from` or more: to be promoted or removed when
+    /// a validator set arrives.
     ///
     /// # Errors
     /// What the database says.
-    pub fn unverified(&self, limit: usize) -> Result<Vec<StoredRecord>, StoreError> {
+    pub fn unverified(&self, from: u64, limit: usize) -> Result<Vec<StoredRecord>, StoreError> {
         self.read(|transaction| {
             let owners = transaction.open_table(layout::OWNERS)?;
             let records = transaction.open_table(layout::RECORDS)?;
             let class = layout::standing_byte(Standing::Unverified);
             let mut page = Vec::new();
-            for item in owners.range((class, 0, 0)..=(class, 0, u64::MAX))?.take(limit.min(PAGE_MAX)) {
+            for item in owners.range((class, 0, from)..=(class, 0, u64::MAX))?.take(limit.min(PAGE_MAX)) {
                 let key = item?.1;
                 if let Some(row) = records.get(key.value())? {
                     page.push(stored(key.value(), Row::decode(row.value())?)?);
@@ -160,6 +189,22 @@ impl Store {
             let table = transaction.open_table(layout::COUNTERS)?;
             let count = |name| Ok::<_, StoreError>(table.get(name)?.map_or(0, |value| value.value()));
             Ok((count(layout::MEMBERS)?, count(layout::UNVERIFIED)?))
+        })
+    }
+
+    /// Records stored of one kind, by the prefix of its keys (`ack:`, `ann:`, `id:`, `fault:`): members', unverified.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn kind_counts(&self) -> Result<[(&'static str, u64, u64); 4], StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(layout::COUNTERS)?;
+            let count = |name| Ok::<_, StoreError>(table.get(name)?.map_or(0, |value| value.value()));
+            let mut counts = [("", 0, 0); 4];
+            for (place, (prefix, [members, unverified])) in counts.iter_mut().zip(layout::KINDS) {
+                *place = (prefix, count(members)?, count(unverified)?);
+            }
+            Ok(counts)
         })
     }
 

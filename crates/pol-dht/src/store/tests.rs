@@ -240,12 +240,12 @@ fn unverified_records_are_promoted_when_the_validator_set_arrives() {
     let unverified = accept(&ack.key(), &ack.to_value(), &empty, &store).unwrap();
     store.put(&unverified, Commit::Lazy, NOW).unwrap();
     assert_eq!(store.counts().unwrap(), (0, 1));
-    let [waiting] = store.unverified(10).unwrap().try_into().unwrap();
+    let [waiting] = store.unverified(0, 10).unwrap().try_into().unwrap();
     let raw = crate::verify::RawRecord::new(&waiting.key.to_bytes(), &waiting.envelope).unwrap();
     let member = raw.open(CHAIN, NOW).unwrap().verify(&validators(9), &store, NOW).unwrap();
     assert_eq!(store.put(&member, Commit::Lazy, NOW).unwrap(), Put::Promoted);
     assert_eq!(store.put(&unverified, Commit::Lazy, NOW).unwrap(), Put::Duplicate);
-    assert_eq!((store.counts().unwrap(), store.unverified(10).unwrap().len()), ((1, 0), 0));
+    assert_eq!((store.counts().unwrap(), store.unverified(0, 10).unwrap().len()), ((1, 0), 0));
     assert!(store.remove(member.key(), NOW).unwrap());
     assert_eq!((store.counts().unwrap(), store.digest().unwrap().count()), ((0, 0), 0));
 }
@@ -365,6 +365,6 @@ proptest! {
         }
         while store.sweep(now + 4_000, 3).unwrap() == 3 {}
         prop_assert_eq!((store.counts().unwrap(), store.digest().unwrap().count()), ((0, 0), 0));
-        prop_assert_eq!(store.unverified(10).unwrap(), vec![]);
+        prop_assert_eq!(store.unverified(0, 10).unwrap(), vec![]);
     }
 }

@@ -107,9 +107,12 @@ impl<'t> Writer<'t> {
 
     fn turn_counters(&mut self, key: &[u8], row: &Row, plus: u64, minus: u64) -> Result<(), StoreError> {
         let turn = |count: u64| count.saturating_add(plus).saturating_sub(minus);
-        let name = if row.standing == Standing::Member { layout::MEMBERS } else { layout::UNVERIFIED };
-        let count = turn(self.counter(name)?);
-        self.set_counter(name, count)?;
+        let (name, at) = if row.standing == Standing::Member { (layout::MEMBERS, 0) } else { (layout::UNVERIFIED, 1) };
+        let kind = layout::KINDS.iter().find(|(prefix, _)| key.starts_with(prefix.as_bytes()));
+        for name in [Some(name), kind.and_then(|(_, names)| names.get(at).copied())].into_iter().flatten() {
+            let count = turn(self.counter(name)?);
+            self.set_counter(name, count)?;
+        }
         if row.standing == Standing::Member && owner_place(key, row).is_some() {
             let owner = row.owner_number();
             match turn(self.owner_count(owner)?) {

@@ -328,6 +328,11 @@ impl VerifiedRecord {
         &self.envelope
     }
 
+    /// The value's bytes inside the envelope.
+    pub fn value(&self) -> &[u8] {
+        self.envelope.get(self.value.clone()).unwrap_or_default()
+    }
+
     /// Its seal, unix seconds; up to [`SEALED_AHEAD_SECONDS_MAX`] ahead of this node's clock.
     pub const fn sealed_at(&self) -> u64 {
         self.sealed_at

@@ -136,6 +136,22 @@ impl Tasks {
         self.tree.attach(number, handle.abort_handle());
     }
 
+    /// Runs a blocking function (disk, hashing, pairings) on a thread that may block, and waits for it. Shutdown waits for it too. When
+    /// the caller is dropped meanwhile the function still runs to its end.
+    ///
+    /// # Errors
+    /// [`Panic`]: it panicked, or the runtime is gone.
+    pub async fn run_blocking<T, F>(&self, body: F) -> Result<T, Panic>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let inside = tracing::Span::current();
+        let thread = move || inside.in_scope(|| watch(body));
+        let ended = self.tree.tracker.spawn_blocking_on(thread, &self.tree.runtime).await;
+        ended.unwrap_or_else(|error| Err(Panic { message: error.to_string(), location: None }))
+    }
+
     /// Spawns a task that the process can do without. When it panics or fails it is counted and made anew after a pause, at most 5
     /// times a minute; then it is switched off, which the returned watch says.
     pub fn spawn_optional<F, Fut, E>(&self, name: &'static str, make: F) -> OptionalTask

@@ -248,3 +248,32 @@ async fn a_dropped_root_asks_all_tasks_to_stop() {
     drop(root);
     node.cancelled().await;
 }
+
+#[tokio::test]
+async fn a_blocking_function_gives_its_value_or_its_panic_and_shutdown_waits_for_it() {
+    let root = Root::new("dht");
+    assert_eq!(root.tasks().run_blocking(|| 7).await, Ok(7));
+    let panic = root
+        .tasks()
+        .run_blocking(|| {
+            if true {
+                panic!("no disk")
+            }
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(panic.message, "no disk");
+    let (begun, wait) = tokio::sync::oneshot::channel();
+    let done = Arc::new(AtomicUsize::new(0));
+    let (tasks, flag) = (root.tasks().clone(), Arc::clone(&done));
+    let body = move || {
+        begun.send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        flag.fetch_add(1, Ordering::SeqCst);
+    };
+    let caller = tokio::time::timeout(Duration::from_millis(1), tasks.run_blocking(body)).await;
+    wait.await.unwrap();
+    assert!(caller.is_err(), "its caller went away");
+    root.stop(DEADLINE).await.into_result().unwrap();
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+}

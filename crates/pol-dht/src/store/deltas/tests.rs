@@ -159,3 +159,28 @@ fn readers_and_writers_at_once_never_see_wrong_bytes() {
     assert_eq!((files, bytes), (4, 4 * 4_096));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
 }
+
+#[test]
+fn what_came_and_what_went_is_told_and_old_pins_are_given_up() {
+    let dir = Scratch::new();
+    let store = open(&dir, 2 * 4_096, 100);
+    let mut changed = store.changed();
+    let mut is_told = || {
+        let told = changed.has_changed().unwrap();
+        changed.mark_unchanged();
+        told
+    };
+    let [(a, a_bytes), (b, b_bytes), (c, c_bytes)] = [1, 2, 3].map(|i| delta(i, 700));
+    assert!(store.add(a, &a_bytes).unwrap() && is_told());
+    assert!(!store.add(a, &a_bytes).unwrap() && !is_told());
+    store.pin(a).unwrap();
+    assert!(!store.remove(&a).unwrap(), "a pinned one stays");
+    assert!(store.add(b, &b_bytes).unwrap() && store.add(c, &c_bytes).unwrap() && is_told());
+    assert!(!store.contains(&b), "evicted");
+    assert!(store.remove(&c).unwrap() && is_told() && !store.remove(&c).unwrap());
+    assert_eq!(store.unpin_older(0).unwrap(), 0);
+    let pin = fs::File::options().write(true).open(dir.path().join(format!("{a}.pin"))).unwrap();
+    pin.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000)).unwrap();
+    assert_eq!((store.unpin_older(1_000).unwrap(), store.unpin_older(1_001).unwrap()), (0, 1));
+    assert!(store.remove(&a).unwrap());
+}

@@ -1,0 +1,1 @@
+"""Programs of the committed vectors: each returns {file name: content}."""
