@@ -7,10 +7,7 @@ use std::{
 };
 
 use pol_core::record::RecordKey;
-use pol_dht::{
-    store::Put,
-    verify::{RawRecord, VerifiedRecord},
-};
+use pol_dht::{shared::News, store::Put, verify::RawRecord};
 use tokio::{
     sync::{broadcast, mpsc},
     task::JoinSet,
@@ -39,13 +36,13 @@ struct Sighting {
 
 async fn watch(
     node: usize,
-    mut news: broadcast::Receiver<Arc<VerifiedRecord>>,
+    mut news: broadcast::Receiver<News>,
     numbers: Arc<BTreeMap<RecordKey, usize>>,
     seen: mpsc::Sender<Sighting>,
 ) {
     // A watcher that missed some ends here, and what it missed counts as never seen.
-    while let Ok(record) = news.recv().await {
-        let Some(ack) = numbers.get(record.key()) else { continue };
+    while let Ok(one) = news.recv().await {
+        let Some(ack) = numbers.get(one.record.key()) else { continue };
         if seen.send(Sighting { ack: *ack, node, at: Instant::now() }).await.is_err() {
             return;
         }
