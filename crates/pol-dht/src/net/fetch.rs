@@ -16,7 +16,11 @@ use super::{
     handle::NetHandle,
     limits::{CHUNK_BYTES, FETCH_PATIENCE, FETCH_SOURCES, FETCH_STRANGERS},
 };
-use crate::{quota::Offence, shared::Shared, store::StoreError};
+use crate::{
+    quota::Offence,
+    shared::Shared,
+    store::{Commit, StoreError},
+};
 
 /// Why a delta is not here. All but `Store` may heal: fetch again later.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +173,7 @@ pub async fn fetch(net: &NetHandle, shared: &Arc<Shared>, id: UpdateId, hints: &
     }
     let bytes = found.ok_or(FetchError::Failed { id, asked: sources.len() })?;
     let keeper = Arc::clone(shared);
-    let kept = tokio::task::spawn_blocking(move || keeper.store.deltas().add(id, &bytes).map(|_| bytes)).await;
+    let kept = tokio::task::spawn_blocking(move || keeper.store.deltas().add_with(id, &bytes, Commit::Lazy).map(|_| bytes)).await;
     let bytes = kept.map_err(|_| FetchError::Ended)??;
     net.provide(id).await;
     Ok(bytes)

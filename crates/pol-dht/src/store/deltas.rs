@@ -1,19 +1,21 @@
 //! Delta containers as files `{updateID}.pld1`, within a budget.
 //!
 //! # Contract
-//! A file appears under its name only when its bytes are on disk and have that id; they are hashed again when read. The least recently
+//! A file appears under its name only when it is complete and has that id; its bytes are hashed again when read. What [`DeltaStore::add`]
+//! added and what is pinned is on disk; what others can send again may be lost with the power, never with the process. The least recently
 //! used go when the budget is full, pinned ones never. A pin is an empty file `{updateID}.pin`, so it survives a restart.
 //!
 //! # What it does not protect against
 //! Bytes that are no valid container: an id names any bytes.
 
+mod files;
 mod pins;
 
 use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -22,11 +24,13 @@ use std::{
 use pol_core::{UpdateId, params::DELTA_MAX_BYTES, sha256};
 use tokio::sync::watch;
 
-use super::error::{DeltaError, StoreError, io_error};
+use files::{DELTA_SUFFIX, Named, TEMPORARY_SUFFIX, classify, holds_delta, read_bounded, remove_file};
 
-const DELTA_SUFFIX: &str = ".pld1";
-const PIN_SUFFIX: &str = ".pin";
-const TEMPORARY_SUFFIX: &str = ".tmp";
+use super::{
+    Commit,
+    error::{DeltaError, StoreError, io_error},
+};
+
 /// What a file system takes for a small file.
 const BLOCK_BYTES: u64 = 4_096;
 
@@ -174,6 +178,14 @@ impl DeltaStore {
     /// # Errors
     /// [`DeltaError`], all but `Pins`.
     pub fn add(&self, id: UpdateId, bytes: &[u8]) -> Result<bool, DeltaError> {
+        self.add_with(id, bytes, Commit::Synced)
+    }
+
+    /// The same with a choice: [`Commit::Lazy`] does not wait for the disk, unless the delta is pinned.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_with(&self, id: UpdateId, bytes: &[u8], commit: Commit) -> Result<bool, DeltaError> {
         if bytes.is_empty() || bytes.len() > DELTA_MAX_BYTES {
             return Err(DeltaError::Length { found: bytes.len() });
         }
@@ -185,8 +197,13 @@ impl DeltaStore {
         // One file at a time: never over the budget.
         let _writing = self.lock_writing();
         let mut index = self.lock();
+        let synced = commit == Commit::Synced || index.pins.contains(&id);
         if index.held.contains_key(&id) {
             index.touch(&id);
+            drop(index);
+            if synced {
+                self.sync(&id)?;
+            }
             return Ok(false);
         }
         let pinned = index.pinned_bytes;
@@ -196,7 +213,7 @@ impl DeltaStore {
         }
         self.evict(&mut index, cost(size), 1)?;
         drop(index);
-        self.write_file(&id, bytes)?;
+        self.write_file(&id, bytes, synced)?;
         self.lock().insert(id, size);
         self.tell();
         Ok(true)
@@ -228,20 +245,33 @@ impl DeltaStore {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    fn write_file(&self, id: &UpdateId, bytes: &[u8]) -> Result<(), StoreError> {
+    fn write_file(&self, id: &UpdateId, bytes: &[u8], synced: bool) -> Result<(), StoreError> {
         let temporary = self.path(id, TEMPORARY_SUFFIX);
         let write = || {
             let mut file = File::create(&temporary)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
+            if synced {
+                file.sync_all()?;
+            }
             fs::rename(&temporary, self.path(id, DELTA_SUFFIX))?;
-            self.sync_folder()
+            if synced { self.sync_folder() } else { Ok(()) }
         };
         write().map_err(|error| {
             // What stays behind would take room that is already short; the next start removes it in any case.
             let _ = fs::remove_file(&temporary);
             io_error("write a delta file", error)
         })
+    }
+
+    /// Puts a delta on disk that may have been added without waiting for it. One that is not there is fine.
+    fn sync(&self, id: &UpdateId) -> Result<(), StoreError> {
+        let file = match File::open(self.path(id, DELTA_SUFFIX)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file,
+        };
+        file.and_then(|file| file.sync_all())
+            .and_then(|()| self.sync_folder())
+            .map_err(|error| io_error("sync a delta file", error))
     }
 
     fn sync_folder(&self) -> io::Result<()> {
@@ -334,42 +364,6 @@ impl DeltaStore {
 impl fmt::Debug for DeltaStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DeltaStore({})", self.folder.display())
-    }
-}
-
-enum Named {
-    Delta(UpdateId),
-    Pin(UpdateId),
-    Temporary,
-    Foreign,
-}
-
-fn classify(name: &str) -> Named {
-    let id = |suffix| name.strip_suffix(suffix).and_then(|id| id.parse().ok());
-    match (id(DELTA_SUFFIX), id(PIN_SUFFIX), id(TEMPORARY_SUFFIX)) {
-        (Some(id), _, _) => Named::Delta(id),
-        (_, Some(id), _) => Named::Pin(id),
-        (_, _, Some(_)) => Named::Temporary,
-        _ => Named::Foreign,
-    }
-}
-
-fn holds_delta(bytes: u64) -> bool {
-    usize::try_from(bytes).is_ok_and(|bytes| (1..=DELTA_MAX_BYTES).contains(&bytes))
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(DELTA_MAX_BYTES).unwrap_or(u64::MAX);
-    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Removes a file; that it is gone already is no error.
-fn remove_file(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove a file", error)),
-        _ => Ok(()),
     }
 }
 

@@ -66,13 +66,7 @@ async fn two_daemons_exchange_a_delta_and_an_ack_through_grpc() {
     let identity = data.sign(&validator, &domains).unwrap();
     assert!(a.put_identity(v1::PutIdentityRequest::from(identity.raw())).await.unwrap().get_ref().verified);
     // Without it B could not know the trainer: the identity comes by Kademlia or by anti-entropy.
-    let identities =
-        |status: v1::StatusResponse| status.records.iter().any(|of| of.kind() == v1::RecordKind::Identity && of.count == 1);
-    let there = || {
-        let mut b = b.clone();
-        async move { identities(b.status(v1::StatusRequest {}).await.unwrap().into_inner()).then_some(()) }
-    };
-    eventually("the identity at B", there).await;
+    eventually("the identity at B", || one_identity(b.clone())).await;
 
     let mut candidates = b.watch_candidates(v1::WatchCandidatesRequest::default()).await.unwrap().into_inner();
     let claims = Claims { model_head: ModelHead([2; 32]), slot: 1, samples: Hash32::ZERO, inner_steps: 10, tokens_seen: 4_096 };
@@ -115,4 +109,9 @@ async fn two_daemons_exchange_a_delta_and_an_ack_through_grpc() {
 
 async fn peers_once(mut client: DhtClient<Channel>) -> Option<()> {
     tokio::time::timeout(Duration::from_secs(1), peers(&mut client)).await.ok().flatten()
+}
+
+async fn one_identity(mut client: DhtClient<Channel>) -> Option<()> {
+    let status = client.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    status.records.iter().any(|of| of.kind() == v1::RecordKind::Identity && of.count == 1).then_some(())
 }

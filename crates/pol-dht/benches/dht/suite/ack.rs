@@ -41,8 +41,8 @@ async fn watch(
     seen: mpsc::Sender<Sighting>,
 ) {
     // A watcher that missed some ends here, and what it missed counts as never seen.
-    while let Ok(record) = news.recv().await {
-        let Some(ack) = numbers.get(record.key()) else { continue };
+    while let Ok(one) = news.recv().await {
+        let Some(ack) = numbers.get(one.record.key()) else { continue };
         if seen.send(Sighting { ack: *ack, node, at: Instant::now() }).await.is_err() {
             return;
         }

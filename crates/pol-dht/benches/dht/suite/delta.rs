@@ -8,7 +8,7 @@ use pol_dht::Node;
 use super::{
     Options,
     cluster::{Members, Place, cluster, stop},
-    common::{Running, eventually, trainer},
+    common::{self, Running, eventually, trainer},
     runtime,
     table::{Row, Times, ms},
 };
@@ -17,12 +17,16 @@ const DELTA_BYTES: usize = 150_000;
 /// Nodes of the network that somebody joins later.
 const NODES: usize = 8;
 
-/// Bytes of a container's length with a head in their place; they do not compress, like a real one's.
+/// A header's magic, chain and head.
+const HEAD_BYTES: usize = 72;
+
+/// As many bytes as a container may have, behind the head of a real one; they do not compress either.
 fn container(salt: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> =
-        (0..DELTA_BYTES.div_ceil(32)).flat_map(|i: usize| sha256(&[&salt.to_le_bytes(), &i.to_le_bytes()])).collect();
+    let mut bytes = common::container(0)[..HEAD_BYTES].to_vec();
+    for block in 0..DELTA_BYTES.div_ceil(32) {
+        bytes.extend(sha256(&[&salt.to_le_bytes(), &block.to_le_bytes()]));
+    }
     bytes.truncate(DELTA_BYTES);
-    bytes[40..72].fill(2);
     bytes
 }
 

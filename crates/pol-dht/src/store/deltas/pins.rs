@@ -4,11 +4,15 @@ use std::{fs::File, time::Duration, time::UNIX_EPOCH};
 
 use pol_core::UpdateId;
 
-use super::{DeltaStore, PIN_SUFFIX, remove_file};
+use super::{
+    DeltaStore,
+    files::{PIN_SUFFIX, remove_file},
+};
 use crate::store::error::{DeltaError, StoreError, io_error};
 
 impl DeltaStore {
-    /// Keeps a delta, held or yet to come, from eviction: this node's own, and what is finalized.
+    /// Keeps a delta, held or yet to come, from eviction: this node's own, and what is finalized. On disk when this returns, bytes that
+    /// are held included.
     ///
     /// # Errors
     /// [`DeltaError::Pins`], [`DeltaError::Store`].
@@ -24,6 +28,7 @@ impl DeltaStore {
         if pins >= self.limits.files {
             return Err(DeltaError::Pins { max: self.limits.files });
         }
+        self.sync(&id)?;
         let make = || {
             File::create(self.path(&id, PIN_SUFFIX))?.sync_all()?;
             self.sync_folder()

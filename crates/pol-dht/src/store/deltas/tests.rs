@@ -42,6 +42,24 @@ fn a_delta_is_given_back_as_it_came_after_a_restart_too() {
 }
 
 #[test]
+fn a_delta_that_did_not_wait_for_the_disk_is_given_back_and_waits_when_it_is_pinned() {
+    let dir = Scratch::new();
+    let (id, bytes) = delta(1, 5_000);
+    let store = open(&dir, 1 << 20, 10);
+    assert!(store.add_with(id, &bytes, Commit::Lazy).unwrap());
+    assert!(!store.add_with(id, &bytes, Commit::Lazy).unwrap() && !store.add(id, &bytes).unwrap());
+    drop(store);
+    let store = open(&dir, 1 << 20, 10);
+    assert_eq!(store.get(&id).unwrap(), Some(bytes.clone()));
+    // What its file lost with the power is noticed by whoever asks, and fetched again.
+    fs::write(dir.path().join(format!("{id}.pld1")), vec![0; bytes.len()]).unwrap();
+    assert_eq!(store.get(&id).unwrap(), None);
+    store.pin(id).unwrap();
+    assert!(store.add_with(id, &bytes, Commit::Lazy).unwrap());
+    assert_eq!((store.get(&id).unwrap(), store.is_pinned(&id)), (Some(bytes), true));
+}
+
+#[test]
 fn bytes_of_another_id_empty_ones_and_oversize_ones_are_refused() {
     let dir = Scratch::new();
     let store = open(&dir, 1 << 20, 10);
