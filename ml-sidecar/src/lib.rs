@@ -12,7 +12,17 @@
 //! Losses of two machines differ in the fourth digit (section 12 of docs/PROTOCOL.md is built for that). A base model is trusted for what
 //! it says; only its form is checked here.
 
+pub mod adapter;
+pub mod batch;
 pub mod cli;
 pub mod device;
+pub mod loss;
+pub mod model;
+pub mod precision;
 pub mod runtime;
 pub mod torch;
+pub mod train;
+pub mod weights;
+
+#[cfg(test)]
+pub(crate) mod fixtures;

@@ -45,6 +45,11 @@ pub fn cuda_devices() -> usize {
     usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
+/// For operations that change a tensor in place: `tch` gives it back a second time.
+pub(crate) fn in_place(changed: Result<Tensor, TchError>) -> Result<(), TorchError> {
+    changed.map(drop).map_err(TorchError::from)
+}
+
 /// A CPU tensor from its bytes, little-endian.
 ///
 /// # Errors
