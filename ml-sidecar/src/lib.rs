@@ -14,12 +14,14 @@
 
 pub mod adapter;
 pub mod batch;
+pub mod checkpoint;
 pub mod cli;
 pub mod device;
 pub mod loss;
 pub mod model;
 pub mod precision;
 pub mod runtime;
+pub mod tokens;
 pub mod torch;
 pub mod train;
 pub mod weights;

@@ -9,10 +9,14 @@
 //! It knows shapes, not origins: that an adapter is the chain's is shown by its `resultRoot`.
 
 mod factors;
+mod merge;
 mod peft;
+mod state_file;
 
 pub(crate) use factors::{LayerFactors, Pair, layer_parts, layer_run};
+pub use merge::{MergeError, merge};
 pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, PeftError, export, import};
+pub use state_file::{StateFileError, read_state, write_state};
 
 use pol_core::state::{Shape, State, VALUE_LIMIT, ValuesError};
 use tch::{Kind, Tensor};
@@ -51,7 +55,7 @@ pub enum AdapterError {
     #[error(transparent)]
     Values(#[from] ValuesError),
     /// No memory, or our fault.
-    #[error(transparent)]
+    #[error("{0}")]
     Torch(#[from] TorchError),
 }
 
@@ -128,6 +132,14 @@ impl Adapter {
     /// [`AdapterError::NotFinite`], [`AdapterError::Values`]: training has diverged.
     pub fn to_units(&self) -> Result<Vec<i32>, AdapterError> {
         units(&self.values()?)
+    }
+
+    /// The state that it is, each value to the nearest unit.
+    ///
+    /// # Errors
+    /// As [`Adapter::to_units`].
+    pub fn to_state(&self) -> Result<State, AdapterError> {
+        Ok(State::from_values(self.shape, self.to_units()?)?)
     }
 
     /// Where it is.

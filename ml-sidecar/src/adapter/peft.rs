@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use pol_core::{
     params::{LORA_ALPHA, LORA_DROPOUT_PPM, LORA_RANK},
-    state::{Factor, Projection, Shape, Tensor as Place},
+    state::{Factor, Module, Projection, Shape, ShapeError, Tensor as Place},
 };
 use pol_kit::fs::{Access, write_durably};
 use safetensors::{Dtype, tensor::TensorView};
@@ -53,6 +53,9 @@ pub enum PeftError {
     /// The values: missing, unexpected, misshaped, damaged, a pickle.
     #[error("{ADAPTER_WEIGHTS}: {0}")]
     Weights(#[from] WeightError),
+    /// The values are those of no model's adapter.
+    #[error("{ADAPTER_WEIGHTS}: {0}")]
+    Shape(#[from] ShapeError),
     /// Not writable as safetensors: our fault.
     #[error("{ADAPTER_WEIGHTS}: {0}")]
     Safetensors(#[from] safetensors::SafeTensorError),
@@ -62,7 +65,7 @@ pub enum PeftError {
 }
 
 /// Where a projection stands in the model.
-const fn path_of(projection: Projection) -> &'static str {
+pub(super) const fn path_of(projection: Projection) -> &'static str {
     match projection {
         Projection::Q => "self_attn.q_proj",
         Projection::K => "self_attn.k_proj",
@@ -150,11 +153,11 @@ struct Config {
     modules_to_save: Option<Vec<String>>,
 }
 
-/// Reads an adapter folder of PEFT's, for a model of this shape.
+/// Reads an adapter folder of PEFT's.
 ///
 /// # Errors
-/// [`PeftError`]: what is in the folder is not an adapter of rank 8 on all seven projections of such a model.
-pub fn import(folder: &Path, shape: Shape, device: Device) -> Result<Adapter, PeftError> {
+/// [`PeftError`]: what is in the folder is not an adapter of rank 8 on all seven projections of every layer of one model.
+pub fn import(folder: &Path, device: Device) -> Result<Adapter, PeftError> {
     let config = serde_json::from_slice::<Config>(&read_bounded(&folder.join(ADAPTER_CONFIG), CONFIG_BYTES_MAX)?)?;
     check(&config)?;
     let path = folder.join(ADAPTER_WEIGHTS);
@@ -162,6 +165,7 @@ pub fn import(folder: &Path, shape: Shape, device: Device) -> Result<Adapter, Pe
         return Err(WeightError::Pickle { path: folder.join(PICKLE) }.into());
     }
     let source = Safetensors::open_file(&path)?;
+    let shape = shape_of(&source)?;
     let mut values = vec![0.0; shape.value_count() as usize];
     let mut known = Vec::new();
     for place in shape.tensors() {
@@ -185,6 +189,24 @@ pub fn import(folder: &Path, shape: Shape, device: Device) -> Result<Adapter, Pe
         Some(name) => Err(WeightError::Unexpected { name: name.to_owned() }.into()),
         None => Ok(Adapter::from_values(shape, &values, device)?),
     }
+}
+
+/// The shape whose tensors these could be; that they are is checked tensor by tensor.
+fn shape_of(source: &Safetensors) -> Result<Shape, PeftError> {
+    let side = |projection, factor, side: usize| {
+        let name = key_of(&Place { module: Module { layer: 0, projection }, factor, rows: 0, columns: 0, range: 0..0 });
+        let missing = || WeightError::Missing { name: name.clone(), expected: Vec::new() };
+        let found = source.shape(&name).and_then(|sides| sides.get(side).copied()).ok_or_else(missing)?;
+        Ok::<_, PeftError>(u32::try_from(found).unwrap_or(u32::MAX))
+    };
+    let layers = source.names().len() / (2 * Projection::ALL.len());
+    Ok(Shape::new(
+        u32::try_from(layers).unwrap_or(u32::MAX),
+        side(Projection::Q, Factor::A, 1)?,
+        side(Projection::Q, Factor::B, 0)?,
+        side(Projection::K, Factor::B, 0)?,
+        side(Projection::Gate, Factor::B, 0)?,
+    )?)
 }
 
 fn check(config: &Config) -> Result<(), PeftError> {

@@ -1,14 +1,17 @@
 //! The commands of the program.
 
-use std::num::NonZeroUsize;
+mod adapter;
+mod compute;
+mod eval;
+mod texts;
 
-use clap::{Args, Parser, Subcommand};
+pub use adapter::{AdapterCommand, load_adapter};
+pub use compute::{Compute, ComputeArgs, ModelArgs};
+pub use eval::EvalArgs;
+pub use texts::{TEXT_FILE_BYTES_MAX, read_texts};
+
+use clap::{Parser, Subcommand};
 use pol_kit::{config::DataDirArgs, exit::Exit, telemetry::LogArgs};
-
-use crate::{
-    device::{self, Choice, Device},
-    runtime,
-};
 
 /// Models, LoRA adapters, deltas and the loss gate of POL-AI
 #[derive(Debug, Clone, Parser)]
@@ -28,35 +31,16 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Flags of everything that computes.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct ComputeArgs {
-    /// Device: auto, cpu, cuda or cuda:N
-    #[arg(long, env = "POLAI_DEVICE", default_value_t = Choice::Auto, value_name = "DEVICE", global = true)]
-    pub device: Choice,
-    /// Threads of one operation; by default all cores but two, at least one
-    #[arg(long, env = "POLAI_THREADS", value_name = "N", global = true)]
-    pub threads: Option<NonZeroUsize>,
-}
-
-impl ComputeArgs {
-    /// Sets LibTorch up and takes the device. Before the first tensor, once.
-    ///
-    /// # Errors
-    /// The device is not there: the operator's fault.
-    pub fn start(&self) -> Result<Device, Exit> {
-        let runtime = runtime::start(self.threads.unwrap_or_else(runtime::default_threads));
-        let device = device::pick(self.device).map_err(Exit::usage)?;
-        device::log_picked(device, &runtime);
-        Ok(device)
-    }
-}
-
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Say which device would compute, and end
     Device,
+    /// Loss of a model on texts, with or without an adapter
+    Eval(EvalArgs),
+    /// Adapters: between the chain's integers and PEFT's folders
+    #[command(subcommand)]
+    Adapter(AdapterCommand),
 }
 
 /// Does what the command says.
@@ -64,11 +48,12 @@ pub enum Command {
 /// # Errors
 /// One line for the operator, with its exit code.
 pub fn run(cli: &Cli) -> Result<(), Exit> {
-    match cli.command {
+    match &cli.command {
         Command::Device => {
-            let device = cli.compute.start()?;
-            println!("{device}");
+            println!("{}", cli.compute.start()?.device());
             Ok(())
         }
+        Command::Eval(args) => eval::run(&cli.compute, args),
+        Command::Adapter(command) => adapter::run(&cli.compute, command),
     }
 }

@@ -58,7 +58,7 @@ pub enum ModelError {
         found: usize,
     },
     /// No memory, or our fault.
-    #[error(transparent)]
+    #[error("{0}")]
     Torch(#[from] TorchError),
 }
 

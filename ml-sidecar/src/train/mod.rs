@@ -105,7 +105,7 @@ pub enum TrainError {
     #[error(transparent)]
     Adapter(#[from] AdapterError),
     /// No memory, or our fault.
-    #[error(transparent)]
+    #[error("{0}")]
     Torch(#[from] TorchError),
 }
 

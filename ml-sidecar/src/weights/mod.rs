@@ -96,7 +96,7 @@ pub enum WeightError {
         name: String,
     },
     /// No memory, or our fault.
-    #[error(transparent)]
+    #[error("{0}")]
     Torch(#[from] TorchError),
 }
 
