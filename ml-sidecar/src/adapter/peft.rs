@@ -1,6 +1,6 @@
 //! Adapters as PEFT writes and reads them: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use pol_core::{
     params::{LORA_ALPHA, LORA_DROPOUT_PPM, LORA_RANK},
@@ -8,8 +8,7 @@ use pol_core::{
 };
 use pol_kit::fs::{Access, write_durably};
 use safetensors::{Dtype, tensor::TensorView};
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tch::Kind;
 
 use super::{Adapter, AdapterError, to_vec};
@@ -130,36 +129,30 @@ fn config(base: &str) -> serde_json::Value {
     })
 }
 
-/// What matters of an `adapter_config.json`.
-#[derive(Debug, Deserialize)]
-struct Config {
-    peft_type: String,
-    r: u64,
-    lora_alpha: f64,
-    target_modules: serde_json::Value,
-    #[serde(default)]
-    bias: Option<String>,
-    #[serde(default)]
-    use_dora: bool,
-    #[serde(default)]
-    use_rslora: bool,
-    #[serde(default)]
-    fan_in_fan_out: bool,
-    #[serde(default)]
-    rank_pattern: BTreeMap<String, u64>,
-    #[serde(default)]
-    alpha_pattern: BTreeMap<String, f64>,
-    #[serde(default)]
-    modules_to_save: Option<Vec<String>>,
-}
+/// Fields of an `adapter_config.json` that make it another thing than plain LoRA, unless they are absent, null, false or empty.
+const VARIANTS: [&str; 14] = [
+    "alpha_pattern",
+    "arrow_config",
+    "fan_in_fan_out",
+    "layer_replication",
+    "layers_to_transform",
+    "lora_bias",
+    "modules_to_save",
+    "rank_pattern",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_bdlora",
+    "use_dora",
+    "use_qalora",
+    "use_rslora",
+];
 
 /// Reads an adapter folder of PEFT's.
 ///
 /// # Errors
 /// [`PeftError`]: what is in the folder is not an adapter of rank 8 on all seven projections of every layer of one model.
 pub fn import(folder: &Path, device: Device) -> Result<Adapter, PeftError> {
-    let config = serde_json::from_slice::<Config>(&read_bounded(&folder.join(ADAPTER_CONFIG), CONFIG_BYTES_MAX)?)?;
-    check(&config)?;
+    check(&serde_json::from_slice(&read_bounded(&folder.join(ADAPTER_CONFIG), CONFIG_BYTES_MAX)?)?)?;
     let path = folder.join(ADAPTER_WEIGHTS);
     if !path.is_file() && folder.join(PICKLE).exists() {
         return Err(WeightError::Pickle { path: folder.join(PICKLE) }.into());
@@ -209,26 +202,35 @@ fn shape_of(source: &Safetensors) -> Result<Shape, PeftError> {
     )?)
 }
 
-fn check(config: &Config) -> Result<(), PeftError> {
+fn check(config: &Map<String, Value>) -> Result<(), PeftError> {
+    let field = |name: &str| config.get(name).unwrap_or(&Value::Null);
+    let refuse = |field: &'static str, found: &Value, expected: String| {
+        Err(PeftError::Unsupported { field, found: found.to_string(), expected })
+    };
+    for (name, expected) in [("peft_type", json!("LORA")), ("r", json!(LORA_RANK)), ("lora_alpha", json!(LORA_ALPHA))] {
+        // PEFT writes alpha as an integer or as a float.
+        if *field(name) != expected && field(name).as_f64().is_none_or(|found| Some(found) != expected.as_f64()) {
+            return refuse(name, field(name), expected.to_string());
+        }
+    }
+    if !matches!(field("bias").as_str(), None | Some("none")) {
+        return refuse("bias", field("bias"), "none".to_owned());
+    }
     let mut targets: Vec<&str> = Projection::ALL.map(target_of).to_vec();
     targets.sort_unstable();
-    let mut found: Vec<&str> = config.target_modules.as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    let mut found: Vec<&str> = field("target_modules").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     found.sort_unstable();
-    let fields = [
-        ("peft_type", config.peft_type == "LORA", config.peft_type.clone(), "LORA".to_owned()),
-        ("r", config.r == u64::from(LORA_RANK), config.r.to_string(), LORA_RANK.to_string()),
-        ("lora_alpha", config.lora_alpha == f64::from(LORA_ALPHA), config.lora_alpha.to_string(), LORA_ALPHA.to_string()),
-        ("target_modules", found == targets, config.target_modules.to_string(), targets.join(", ")),
-        ("bias", config.bias.as_deref().is_none_or(|bias| bias == "none"), format!("{:?}", config.bias), "none".to_owned()),
-        ("use_dora", !config.use_dora, "true".to_owned(), "false".to_owned()),
-        ("use_rslora", !config.use_rslora, "true".to_owned(), "false".to_owned()),
-        ("fan_in_fan_out", !config.fan_in_fan_out, "true".to_owned(), "false".to_owned()),
-        ("rank_pattern", config.rank_pattern.is_empty(), format!("{:?}", config.rank_pattern), "empty".to_owned()),
-        ("alpha_pattern", config.alpha_pattern.is_empty(), format!("{:?}", config.alpha_pattern), "empty".to_owned()),
-        ("modules_to_save", config.modules_to_save.as_ref().is_none_or(Vec::is_empty), "a list".to_owned(), "none".to_owned()),
-    ];
-    match fields.into_iter().find(|(_, good, ..)| !good) {
-        Some((field, _, found, expected)) => Err(PeftError::Unsupported { field, found, expected }),
+    if found != targets {
+        return refuse("target_modules", field("target_modules"), targets.join(", "));
+    }
+    let plain = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    match VARIANTS.into_iter().find(|name| !plain(field(name))) {
+        Some(name) => refuse(name, field(name), "nothing: plain LoRA".to_owned()),
         None => Ok(()),
     }
 }
