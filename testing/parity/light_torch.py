@@ -10,6 +10,7 @@ nothing of them is ever called: here small libraries take their names. Every fun
 wrong in silence.
 """
 
+import compileall
 import filecmp
 import fnmatch
 import os
@@ -105,6 +106,7 @@ def main(arguments: list[str]) -> int:
     without_distributed(into / "torch" / "__init__.py")
     libraries = into / "torch" / "lib"
     print(f"stubs for {build_stubs(libraries)} names")
+    compileall.compile_dir(into, quiet=2, workers=0)  # as pip does
     if len(arguments) > 2:
         for mine in libraries.glob("lib*.so*"):
             other = Path(arguments[2]) / mine.name

@@ -1,12 +1,15 @@
 """What transformers and PEFT compute on tiny random checkpoints; the Rust is compared with it.
 
-usage: twin.py make FOLDER                       checkpoints and results
+usage: twin.py cases FOLDER                      checkpoints and results, in FOLDER/parity-VERSION, unless they are there
        twin.py adapter CHECKPOINT ADAPTER OUT    logits of an adapter that somebody else exported
 
 Every case is a folder: model (a checkpoint as save_pretrained writes it), adapter (PEFT's), results.safetensors, texts.json.
 """
 
+import fcntl
+import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -163,11 +166,25 @@ def adapter_logits(checkpoint: str, adapter: str, ids: Path, out: str) -> None:
     save_file({"logits": logits.contiguous()}, out)
 
 
+def make_cases(folder: Path) -> None:
+    """One process makes them, others wait. A folder is there only when it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / ("parity-" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12])
+    with open(folder / "parity.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if made.exists():
+            return
+        unfinished = folder / "parity-unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for name, case in cases().items():
+            make_case(unfinished / name, case)
+        unfinished.rename(made)
+
+
 def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
-    if arguments[0] == "make":
-        for name, case in cases().items():
-            make_case(Path(arguments[1]) / name, case)
+    if arguments[0] == "cases":
+        make_cases(Path(arguments[1]))
     elif arguments[0] == "adapter":
         checkpoint = Path(arguments[1])
         adapter_logits(str(checkpoint), arguments[2], checkpoint.parent / "results.safetensors", arguments[3])

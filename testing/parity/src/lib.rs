@@ -1,12 +1,11 @@
 //! Runs the Python twin and reads what it says.
 //!
 //! The twin makes tiny random checkpoints and what transformers and PEFT compute on them. That takes about 20 seconds, so it is done once
-//! per content of `twin.py`, in the build folder; tests that come meanwhile wait for it.
+//! per content of `twin.py`, in the build folder: by `scripts/test` before the tests, else by the first test.
 
 use std::{
     collections::BTreeMap,
     env, fs,
-    fs::File,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -50,14 +49,8 @@ pub fn cases(target: &Path) -> PathBuf {
     let source = fs::read(here().join("twin.py")).expect("twin.py");
     let version: String = Sha256::digest(&source).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let folder = target.join(format!("parity-{version}"));
-    fs::create_dir_all(target).expect("build folder");
-    let lock = File::create(target.join("parity.lock")).expect("lock file");
-    lock.lock().expect("lock");
     if !folder.exists() {
-        let unfinished = target.join("parity-unfinished");
-        fs::remove_dir_all(&unfinished).ok();
-        run("twin.py", &[Path::new("make"), &unfinished]);
-        fs::rename(&unfinished, &folder).expect("rename");
+        run("twin.py", &[Path::new("cases"), target]);
     }
     folder
 }
