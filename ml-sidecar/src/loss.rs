@@ -8,13 +8,13 @@
 //! # What it does not protect against
 //! Devices, thread counts and versions of LibTorch round differently, in the seventh digit with FP32.
 
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::{
     adapter::Adapter,
     batch::Batch,
     model::{Model, ModelError},
-    torch::TorchError,
+    torch::{TorchError, in_place},
     weights::as_i64,
 };
 
@@ -23,8 +23,9 @@ const TEXTS_MAX: usize = 32;
 /// Rows (tokens and padding) of one batch, unless one text is longer: what fits a CPU's caches, and what fills a GPU.
 const ROWS_CPU: usize = 2_048;
 const ROWS_CUDA: usize = 16_384;
-/// Bytes of FP32 logits at one time.
-const LOGITS_BYTES: u64 = 128 << 20;
+/// Bytes of FP32 logits at one time: blocks of up to 32 MiB are used again by the allocator, larger ones come from the system each time, page
+/// by page.
+const LOGITS_BYTES: u64 = 24 << 20;
 
 /// Loss of one text.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -135,7 +136,7 @@ fn plan(lengths: &[usize], rows_max: usize) -> Vec<Vec<usize>> {
 
 /// Rows of logits to compute at a time.
 fn rows_at_a_time(vocabulary: u32) -> i64 {
-    as_i64((LOGITS_BYTES / 4 / u64::from(vocabulary.max(1))).clamp(64, 4_096))
+    as_i64((LOGITS_BYTES / 4 / u64::from(vocabulary.max(1))).clamp(128, 4_096))
 }
 
 /// FP32 losses of targets (rows), predicted from hidden values (rows, hidden). Logits of all rows at once could need gigabytes.
@@ -144,8 +145,7 @@ fn token_losses(model: &Model, hidden: &Tensor, targets: &Tensor) -> Result<Vec<
     let mut losses = Vec::new();
     for (start, length) in runs(rows, rows_at_a_time(model.config().vocabulary)) {
         let logits = model.head_logits(&hidden.f_narrow(0, start, length)?)?;
-        let targets = targets.f_narrow(0, start, length)?;
-        let values = logits.f_cross_entropy_loss(&targets, None::<&Tensor>, Reduction::None, -100, 0.0)?;
+        let (values, ..) = cross_entropy(logits, &targets.f_narrow(0, start, length)?)?;
         losses.extend(crate::adapter::to_vec(&values)?);
     }
     Ok(losses)
@@ -165,16 +165,27 @@ pub(crate) fn loss_and_gradient(
     let (mut sum, mut gradients) = (0.0, Vec::new());
     for (start, length) in runs(rows, rows_at_a_time(model.config().vocabulary)) {
         let logits = model.head_logits(&hidden.f_narrow(0, start, length)?)?;
-        let targets = targets.f_narrow(0, start, length)?.f_unsqueeze(1)?;
-        let mut values = logits.f_log_softmax(-1, Kind::Float)?;
-        drop(logits);
-        sum -= values.f_gather(1, &targets, false)?.f_sum(Kind::Double)?.f_double_value(&[])?;
-        let mut difference = values.f_exp_()?;
+        let targets = targets.f_narrow(0, start, length)?;
+        let (values, mut exponentials, sums) = cross_entropy(logits, &targets)?;
+        sum += values.f_sum(Kind::Double)?.f_double_value(&[])?;
+        in_place(exponentials.f_div_(&sums))?;
         let minus_one = Tensor::f_full([length, 1], -1.0, (Kind::Float, model.device().tch()))?;
-        let difference = difference.f_scatter_add_(1, &targets, &minus_one)?.f_to_kind(hidden.f_kind()?)?;
+        in_place(exponentials.f_scatter_add_(1, &targets.f_unsqueeze(1)?, &minus_one))?;
+        let difference = exponentials.f_to_kind(hidden.f_kind()?)?;
         gradients.push(difference.f_mm(model.head())?.f_mul_scalar_(scale)?);
     }
     Ok((sum, Tensor::f_cat(&gradients, 0)?))
+}
+
+/// Losses of targets (rows) by logits (rows, vocabulary), all FP32; and what softmax is made of, in the logits' own memory: the exponentials
+/// and their sums (rows, 1).
+fn cross_entropy(mut logits: Tensor, targets: &Tensor) -> Result<(Tensor, Tensor, Tensor), TorchError> {
+    let greatest = logits.f_amax([-1], true)?;
+    in_place(logits.f_sub_(&greatest))?;
+    let wanted = logits.f_gather(1, &targets.f_unsqueeze(1)?, false)?;
+    let exponentials = logits.f_exp_()?;
+    let sums = exponentials.f_sum_dim_intlist([-1].as_slice(), true, Kind::Float)?;
+    Ok((sums.f_log()?.f_sub(&wanted)?.f_squeeze_dim(-1)?, exponentials, sums))
 }
 
 /// Runs of at most `most` that cover `rows`: start and length.
@@ -205,7 +216,7 @@ mod tests {
     fn runs_cover_all_rows_once() {
         assert_eq!(runs(10, 4).collect::<Vec<_>>(), [(0, 4), (4, 4), (8, 2)]);
         assert_eq!(runs(0, 4).count(), 0);
-        assert_eq!(rows_at_a_time(151_936), 220);
-        assert_eq!((rows_at_a_time(1 << 20), rows_at_a_time(16)), (64, 4_096));
+        assert_eq!(rows_at_a_time(49_152), 128);
+        assert_eq!((rows_at_a_time(1 << 20), rows_at_a_time(16)), (128, 4_096));
     }
 }
