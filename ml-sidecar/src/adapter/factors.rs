@@ -20,51 +20,64 @@ pub(crate) struct Pair {
     pub(crate) b: Tensor,
 }
 
-/// Factors of one layer.
+/// Factors of one residual block: attention or feed-forward.
 #[derive(Debug)]
-pub(crate) struct LayerFactors {
-    pub(crate) qkv: Pair,
-    pub(crate) o: Pair,
-    pub(crate) gate_up: Pair,
-    pub(crate) down: Pair,
+pub(crate) struct BlockFactors {
+    /// Of the projections that read the block's input: query, key, value; or gate, up.
+    pub(crate) inner: Pair,
+    /// Of the one that writes its output: o; or down.
+    pub(crate) outer: Pair,
 }
 
-/// All A values of one layer, and all B values: two runs of the flat array.
-pub(crate) fn layer_parts(shape: &Shape, layer: u32, flat: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
+/// Projections of a block that read its input, and the one that writes its output, in flat order. A layer is two blocks.
+const fn projections(block: usize) -> (&'static [Projection], Projection) {
+    if block.is_multiple_of(2) {
+        (&[Projection::Q, Projection::K, Projection::V], Projection::O)
+    } else {
+        (&[Projection::Gate, Projection::Up], Projection::Down)
+    }
+}
+
+/// Blocks of an adapter.
+pub(crate) const fn block_count(shape: &Shape) -> usize {
+    shape.layers() as usize * 2
+}
+
+/// All A values of a block, and all B values: two runs of the flat array.
+pub(crate) fn block_parts(shape: &Shape, block: usize, flat: &Tensor) -> Result<(Tensor, Tensor), TorchError> {
     let part = |factor| {
-        let (start, length) = layer_run(shape, layer, factor);
+        let (start, length) = block_run(shape, block, factor);
         flat.f_narrow(0, start, length)
     };
     Ok((part(Factor::A)?, part(Factor::B)?))
 }
 
-/// Where the A (or B) values of a layer lie: start and length.
-pub(crate) fn layer_run(shape: &Shape, layer: u32, factor: Factor) -> (i64, i64) {
-    let per_layer: i64 = Projection::ALL.map(|projection| values(shape, projection, factor)).iter().sum();
+/// Where the A (or B) values of a block lie: start and length.
+pub(crate) fn block_run(shape: &Shape, block: usize, factor: Factor) -> (i64, i64) {
+    let length = |block| sizes(shape, block, factor).iter().sum::<i64>();
+    let layer = i64::try_from(block / 2).unwrap_or(i64::MAX);
     let before = if factor == Factor::A { 0 } else { i64::from(shape.a_count()) };
-    (before + i64::from(layer) * per_layer, per_layer)
+    let within = if block.is_multiple_of(2) { 0 } else { length(0) };
+    (before + layer * (length(0) + length(1)) + within, length(block))
 }
 
-fn values(shape: &Shape, projection: Projection, factor: Factor) -> i64 {
-    let (inputs, outputs) = shape.dimensions(projection);
-    RANK * i64::from(if factor == Factor::A { inputs } else { outputs })
+/// Values of each projection of a block, in flat order.
+fn sizes(shape: &Shape, block: usize, factor: Factor) -> Vec<i64> {
+    let (inner, outer) = projections(block);
+    let values = |projection: &Projection| {
+        let (inputs, outputs) = shape.dimensions(*projection);
+        RANK * i64::from(if factor == Factor::A { inputs } else { outputs })
+    };
+    inner.iter().chain([&outer]).map(values).collect()
 }
 
-/// Projections that share their input, in flat order.
-const GROUPS: [&[Projection]; 4] = {
-    use Projection::{Down, Gate, K, O, Q, Up, V};
-    [&[Q, K, V], &[O], &[Gate, Up], &[Down]]
-};
-
-impl LayerFactors {
-    /// From a layer's A values and B values, each one run. Differentiable in both: one split each, so that going back is one copy.
-    pub(crate) fn new(shape: &Shape, a: &Tensor, b: &Tensor) -> Result<Self, TorchError> {
-        let size = |factor| Projection::ALL.map(|projection| values(shape, projection, factor));
-        let mut a = a.f_split_with_sizes(size(Factor::A), 0)?.into_iter();
-        let mut b = b.f_split_with_sizes(size(Factor::B), 0)?.into_iter();
-        let mut pair = |group: &[Projection]| pair(shape, group, &mut a, &mut b);
-        let [qkv, o, gate_up, down] = GROUPS;
-        Ok(Self { qkv: pair(qkv)?, o: pair(o)?, gate_up: pair(gate_up)?, down: pair(down)? })
+impl BlockFactors {
+    /// From a block's A values and B values, each one run. Differentiable in both: one split each, so that going back is one copy.
+    pub(crate) fn new(shape: &Shape, block: usize, a: &Tensor, b: &Tensor) -> Result<Self, TorchError> {
+        let (inner, outer) = projections(block);
+        let mut a = a.f_split_with_sizes(sizes(shape, block, Factor::A), 0)?.into_iter();
+        let mut b = b.f_split_with_sizes(sizes(shape, block, Factor::B), 0)?.into_iter();
+        Ok(Self { inner: pair(shape, inner, &mut a, &mut b)?, outer: pair(shape, &[outer], &mut a, &mut b)? })
     }
 }
 

@@ -13,10 +13,12 @@ mod merge;
 mod peft;
 mod state_file;
 
-pub(crate) use factors::{LayerFactors, Pair, layer_parts, layer_run};
+pub(crate) use factors::{BlockFactors, Pair, block_count, block_parts, block_run};
 pub use merge::{MergeError, merge};
 pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, PeftError, export, import};
 pub use state_file::{StateFileError, read_state, write_state};
+
+use std::cell::OnceCell;
 
 use pol_core::state::{Shape, State, VALUE_LIMIT, ValuesError};
 use tch::{Kind, Tensor};
@@ -65,7 +67,8 @@ pub struct Adapter {
     shape: Shape,
     device: Device,
     flat: Tensor,
-    layers: Vec<LayerFactors>,
+    /// Made when first computed with: a trainer never needs them.
+    blocks: OnceCell<Vec<BlockFactors>>,
 }
 
 impl Adapter {
@@ -76,7 +79,7 @@ impl Adapter {
     pub fn from_state(state: &State, device: Device) -> Result<Self, AdapterError> {
         let values = Tensor::f_from_slice(state.values()).map_err(TorchError::from)?;
         let flat = scaled(&values, device)?;
-        Self::from_flat(*state.shape(), flat, device)
+        Ok(Self::of(*state.shape(), flat, device))
     }
 
     /// An adapter from units of 2^-24 in flat order.
@@ -86,7 +89,7 @@ impl Adapter {
     pub fn from_units(shape: Shape, units: &[i32], device: Device) -> Result<Self, AdapterError> {
         check_length(&shape, units.len())?;
         let values = Tensor::f_from_slice(units).map_err(TorchError::from)?;
-        Self::from_flat(shape, scaled(&values, device)?, device)
+        Ok(Self::of(shape, scaled(&values, device)?, device))
     }
 
     /// An adapter from floats in flat order.
@@ -99,18 +102,12 @@ impl Adapter {
             return Err(AdapterError::NotFinite { index });
         }
         let flat = Tensor::f_from_slice(values).map_err(TorchError::from)?;
-        Self::from_flat(shape, flat.f_to(device.tch()).map_err(TorchError::from)?, device)
+        Ok(Self::of(shape, flat.f_to(device.tch()).map_err(TorchError::from)?, device))
     }
 
     /// Takes a flat FP32 tensor on the device, which nothing else changes later.
-    pub(crate) fn from_flat(shape: Shape, flat: Tensor, device: Device) -> Result<Self, AdapterError> {
-        let _guard = tch::no_grad_guard();
-        let layers = (0..shape.layers()).map(|layer| {
-            let (a, b) = layer_parts(&shape, layer, &flat)?;
-            LayerFactors::new(&shape, &a, &b)
-        });
-        let layers = layers.collect::<Result<_, TorchError>>()?;
-        Ok(Self { shape, device, flat, layers })
+    pub(crate) const fn of(shape: Shape, flat: Tensor, device: Device) -> Self {
+        Self { shape, device, flat, blocks: OnceCell::new() }
     }
 
     /// Its shape.
@@ -153,14 +150,23 @@ impl Adapter {
     }
 
     /// Its factors, when it is this model's.
-    pub(crate) fn factors_for(&self, model: &Model) -> Result<&[LayerFactors], AdapterError> {
+    pub(crate) fn factors_for(&self, model: &Model) -> Result<&[BlockFactors], AdapterError> {
         if self.shape != *model.shape() {
             return Err(AdapterError::Shape { found: self.shape, expected: *model.shape() });
         }
         if self.device != model.device() {
             return Err(AdapterError::Device { found: self.device, expected: model.device() });
         }
-        Ok(&self.layers)
+        if let Some(blocks) = self.blocks.get() {
+            return Ok(blocks);
+        }
+        let _guard = tch::no_grad_guard();
+        let block = |block| {
+            let (a, b) = block_parts(&self.shape, block, &self.flat)?;
+            BlockFactors::new(&self.shape, block, &a, &b)
+        };
+        let blocks = (0..block_count(&self.shape)).map(block).collect::<Result<_, TorchError>>()?;
+        Ok(self.blocks.get_or_init(|| blocks))
     }
 }
 

@@ -11,23 +11,23 @@
 //! # What it does not protect against
 //! Sequences longer than [`ModelConfig::positions`] are computed as well; what a model makes of them is its own affair.
 
+mod block;
 mod cache;
 mod config;
-mod layer;
 mod rope;
 
 pub use cache::KeyValueCache;
 pub use config::{CONFIG_BYTES_MAX, ConfigError, Family, ModelConfig};
 pub use rope::{Llama3Scaling, Rope};
 
-pub(crate) use layer::{Dropout, Span};
+pub(crate) use block::{Dropout, Span, dot};
 
-use layer::Layer;
+use block::Block;
 use pol_core::state::Shape;
 use tch::{Kind, Tensor};
 
 use crate::{
-    adapter::{Adapter, AdapterError, LayerFactors},
+    adapter::{Adapter, AdapterError, BlockFactors, block_count},
     device::Device,
     precision::Precision,
     torch::TorchError,
@@ -69,7 +69,7 @@ pub struct Model {
     device: Device,
     precision: Precision,
     embedding: Tensor,
-    layers: Vec<Layer>,
+    blocks: Vec<Block>,
     norm: Tensor,
     /// None: the embedding.
     head: Option<Tensor>,
@@ -91,10 +91,10 @@ impl Model {
         let shape = config.shape;
         let (vocabulary, hidden) = (as_i64(config.vocabulary.into()), as_i64(shape.hidden().into()));
         let embedding = loader.tensor(&["model.embed_tokens.weight"], &[vocabulary, hidden])?;
-        let layers = (0..shape.layers()).map(|layer| Layer::load(&loader, &config, layer)).collect::<Result<_, _>>()?;
+        let blocks = (0..block_count(&shape)).map(|block| Block::load(&loader, &config, block)).collect::<Result<_, _>>()?;
         let norm = loader.tensor(&["model.norm.weight"], &[hidden])?;
         let head = if config.tied_head { None } else { Some(loader.tensor(&["lm_head.weight"], &[vocabulary, hidden])?) };
-        Ok(Self { config, device, precision, embedding, layers, norm, head })
+        Ok(Self { config, device, precision, embedding, blocks, norm, head })
     }
 
     /// What it is.
@@ -179,13 +179,16 @@ impl Model {
         &self,
         ids: &Tensor,
         span: &Span,
-        factors: Option<&[LayerFactors]>,
+        factors: Option<&[BlockFactors]>,
         mut cache: Option<&mut KeyValueCache>,
     ) -> Result<Tensor, TorchError> {
         let mut x = self.embed(ids)?;
-        for index in 0..self.layers.len() {
-            let factors = factors.and_then(|factors| factors.get(index));
-            x = self.layer(index, &x, span, factors, Dropout::OFF, cache.as_deref_mut())?;
+        for index in 0..self.depth() {
+            let factors = (factors.and_then(|factors| factors.get(index)), Dropout::OFF);
+            let block = self.block(index)?;
+            let cache = cache.as_deref_mut().filter(|_| index.is_multiple_of(2)).map(|cache| cache.layer(index / 2));
+            let inner = block.inner(&self.config, &x, span, factors, cache)?;
+            x = block.outer(&x, &inner, factors)?;
         }
         if let Some(cache) = cache {
             cache.advance(span.length);
@@ -198,28 +201,51 @@ impl Model {
         Ok(self.embedding.f_index_select(0, ids)?)
     }
 
-    /// One layer, on (batch * length, hidden).
-    pub(crate) fn layer(
+    /// What a block computes before its output projection, from (batch * length, hidden). In training.
+    pub(crate) fn inner(
         &self,
-        index: usize,
+        block: usize,
         x: &Tensor,
         span: &Span,
-        factors: Option<&LayerFactors>,
-        dropout: Dropout,
-        cache: Option<&mut KeyValueCache>,
+        factors: (&BlockFactors, Dropout),
     ) -> Result<Tensor, TorchError> {
-        let layer = self.layers.get(index).ok_or_else(|| TorchError::Other(format!("no layer {index}")))?;
-        layer.forward(&self.config, x, span, factors, dropout, cache.map(|cache| cache.layer(index)))
+        self.block(block)?.inner(&self.config, x, span, (Some(factors.0), factors.1), None)
     }
 
-    /// Layers.
+    /// A block's output, from its input and what [`Self::inner`] gave. In training.
+    pub(crate) fn outer(
+        &self,
+        block: usize,
+        x: &Tensor,
+        inner: &Tensor,
+        factors: (&BlockFactors, Dropout),
+    ) -> Result<Tensor, TorchError> {
+        self.block(block)?.outer(x, inner, (Some(factors.0), factors.1))
+    }
+
+    /// See [`Block::outer_product`].
+    pub(crate) fn outer_product(
+        &self,
+        block: usize,
+        inner: &Tensor,
+        upstream: &Tensor,
+        factors: (&BlockFactors, Dropout),
+    ) -> Result<Tensor, TorchError> {
+        self.block(block)?.outer_product(inner, upstream, factors)
+    }
+
+    fn block(&self, index: usize) -> Result<&Block, TorchError> {
+        self.blocks.get(index).ok_or_else(|| TorchError::Other(format!("no block {index}")))
+    }
+
+    /// Blocks: two a layer.
     pub(crate) const fn depth(&self) -> usize {
-        self.layers.len()
+        self.blocks.len()
     }
 
-    /// The norm after the last layer.
+    /// The norm after the last block.
     pub(crate) fn last_norm(&self, x: &Tensor) -> Result<Tensor, TorchError> {
-        layer::norm(x, &self.norm, self.config.norm_epsilon)
+        block::norm(x, &self.norm, self.config.norm_epsilon)
     }
 
     /// The matrix that turns hidden values into logits: (vocabulary, hidden).

@@ -5,10 +5,10 @@ use tch::Tensor;
 
 use super::seed::Draws;
 use crate::{
-    adapter::{LayerFactors, layer_parts, layer_run},
+    adapter::{BlockFactors, block_parts, block_run},
     batch::PlacedBatch,
     loss::loss_and_gradient,
-    model::{Dropout, Model},
+    model::{Dropout, Model, dot},
     torch::{TorchError, in_place},
 };
 
@@ -24,10 +24,11 @@ pub(super) struct Pass<'a> {
     pub(super) scale: f64,
 }
 
-/// A layer's values as leaves of a graph: they share memory with the flat array.
+/// A block's values as leaves of a graph: they share memory with the flat array.
 struct Leaves {
     a: Tensor,
     b: Tensor,
+    factors: BlockFactors,
 }
 
 impl Pass<'_> {
@@ -35,30 +36,30 @@ impl Pass<'_> {
     pub(super) fn kept(&self, gradient: &mut Tensor) -> Result<f64, TorchError> {
         let mut x = self.model.embed(&self.batch.inputs)?;
         let mut leaves = Vec::with_capacity(self.model.depth());
-        for layer in 0..self.model.depth() {
-            let own = self.leaves(layer)?;
-            x = self.layer(layer, &x, &own)?;
-            leaves.push(own);
+        for block in 0..self.model.depth() {
+            let own = self.leaves(block)?;
+            x = self.forward(block, &x, &own)?;
+            leaves.push((own.a, own.b));
         }
         let hidden = self.batch.predicting(self.model.last_norm(&x)?)?;
         drop(x);
         let (sum, upstream) = loss_and_gradient(self.model, &hidden, &self.batch.targets, self.scale)?;
-        let inputs: Vec<&Tensor> = leaves.iter().flat_map(|own| [&own.a, &own.b]).collect();
-        let gradients = back(&hidden, &upstream, &inputs)?;
-        for (layer, pair) in gradients.chunks(2).enumerate() {
-            self.add(layer, pair, gradient)?;
+        let inputs: Vec<&Tensor> = leaves.iter().flat_map(|(a, b)| [a, b]).collect();
+        let gradients = Tensor::f_run_backward(&[dot(&hidden, &upstream)?], &inputs, false, false)?;
+        for (block, pair) in gradients.chunks(2).enumerate() {
+            self.add(block, pair, gradient)?;
         }
         Ok(sum)
     }
 
-    /// Keeps the inputs of the layers and goes through each of them again. The same gradient, bit for bit.
+    /// Keeps the inputs of the blocks and goes through each of them again, but for its output projection. The same gradient, bit for bit.
     pub(super) fn recomputed(&self, gradient: &mut Tensor) -> Result<f64, TorchError> {
         let mut inputs = Vec::with_capacity(self.model.depth());
         let last = {
             let _guard = tch::no_grad_guard();
             let mut x = self.model.embed(&self.batch.inputs)?;
-            for layer in 0..self.model.depth() {
-                let next = self.layer(layer, &x, &self.leaves(layer)?)?;
+            for block in 0..self.model.depth() {
+                let next = self.forward(block, &x, &self.leaves(block)?)?;
                 inputs.push(std::mem::replace(&mut x, next));
             }
             x
@@ -66,49 +67,50 @@ impl Pass<'_> {
         let last = last.f_set_requires_grad(true)?;
         let hidden = self.batch.predicting(self.model.last_norm(&last)?)?;
         let (sum, upstream) = loss_and_gradient(self.model, &hidden, &self.batch.targets, self.scale)?;
-        let mut upstream = first(back(&hidden, &upstream, &[&last])?)?;
+        let mut upstream = first(Tensor::f_run_backward(&[dot(&hidden, &upstream)?], &[&last], false, false)?)?;
         drop((hidden, last));
         while let Some(x) = inputs.pop() {
-            let layer = inputs.len();
-            let x = x.f_set_requires_grad(layer > 0)?;
-            let own = self.leaves(layer)?;
-            let out = self.layer(layer, &x, &own)?;
-            let inputs = [&own.a, &own.b, &x];
-            let mut gradients = back(&out, &upstream, if layer > 0 { &inputs } else { &inputs[..2] })?;
-            if layer > 0 {
-                upstream = gradients.pop().ok_or_else(lost)?;
+            let block = inputs.len();
+            let x = x.f_set_requires_grad(block > 0)?;
+            let own = self.leaves(block)?;
+            self.draws.seed_block(block);
+            let factors = (&own.factors, self.dropout);
+            let inner = self.model.inner(block, &x, &self.batch.span, factors)?;
+            let product = self.model.outer_product(block, &inner, &upstream, factors)?;
+            let wanted = [&own.a, &own.b, &x];
+            let wanted = if block > 0 { &wanted[..] } else { &wanted[..2] };
+            let mut gradients = Tensor::f_run_backward(&[product], wanted, false, false)?;
+            if block > 0 {
+                // What goes around the block, and what goes through it.
+                upstream = upstream.f_add(&gradients.pop().ok_or_else(lost)?)?;
             }
-            self.add(layer, &gradients, gradient)?;
+            self.add(block, &gradients, gradient)?;
         }
         Ok(sum)
     }
 
-    fn layer(&self, layer: usize, x: &Tensor, own: &Leaves) -> Result<Tensor, TorchError> {
-        self.draws.seed_layer(layer);
-        let factors = LayerFactors::new(self.shape, &own.a, &own.b)?;
-        self.model.layer(layer, x, &self.batch.span, Some(&factors), self.dropout, None)
+    fn forward(&self, block: usize, x: &Tensor, own: &Leaves) -> Result<Tensor, TorchError> {
+        self.draws.seed_block(block);
+        let factors = (&own.factors, self.dropout);
+        let inner = self.model.inner(block, x, &self.batch.span, factors)?;
+        self.model.outer(block, x, &inner, factors)
     }
 
-    fn leaves(&self, layer: usize) -> Result<Leaves, TorchError> {
-        let (a, b) = layer_parts(self.shape, number(layer), self.flat)?;
+    fn leaves(&self, block: usize) -> Result<Leaves, TorchError> {
+        let (a, b) = block_parts(self.shape, block, self.flat)?;
         let leaf = |part: Tensor| Ok::<_, TorchError>(part.f_detach()?.f_set_requires_grad(true)?);
-        Ok(Leaves { a: leaf(a)?, b: leaf(b)? })
+        let (a, b) = (leaf(a)?, leaf(b)?);
+        Ok(Leaves { factors: BlockFactors::new(self.shape, block, &a, &b)?, a, b })
     }
 
-    /// Adds the gradients of a layer's A and B where they belong.
-    fn add(&self, layer: usize, pair: &[Tensor], gradient: &mut Tensor) -> Result<(), TorchError> {
+    /// Adds the gradients of a block's A and B where they belong.
+    fn add(&self, block: usize, pair: &[Tensor], gradient: &mut Tensor) -> Result<(), TorchError> {
         for (factor, part) in [Factor::A, Factor::B].into_iter().zip(pair) {
-            let (start, length) = layer_run(self.shape, number(layer), factor);
+            let (start, length) = block_run(self.shape, block, factor);
             in_place(gradient.f_narrow(0, start, length)?.f_add_(part))?;
         }
         Ok(())
     }
-}
-
-/// Gradients of `inputs`, given that of `output`: those of the scalar product of the two.
-fn back(output: &Tensor, upstream: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>, TorchError> {
-    let product = output.f_flatten(0, -1)?.f_dot(&upstream.f_flatten(0, -1)?)?;
-    Ok(Tensor::f_run_backward(&[product], inputs, false, false)?)
 }
 
 fn first(gradients: Vec<Tensor>) -> Result<Tensor, TorchError> {
@@ -117,8 +119,4 @@ fn first(gradients: Vec<Tensor>) -> Result<Tensor, TorchError> {
 
 fn lost() -> TorchError {
     TorchError::Other("a gradient is missing".to_owned())
-}
-
-fn number(layer: usize) -> u32 {
-    u32::try_from(layer).unwrap_or(u32::MAX)
 }

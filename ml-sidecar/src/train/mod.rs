@@ -7,7 +7,7 @@
 //!
 //! # Why this way
 //! All factors are one flat array: one optimizer for all, and a difference of two adapters is a difference of two arrays. Chance comes from
-//! (seed, step, batch, layer) alone, so that [`TrainerOptions::recompute`] can draw the same dropout masks twice.
+//! (seed, step, batch, block) alone, so that [`TrainerOptions::recompute`] can draw the same dropout masks twice.
 //!
 //! # What it does not protect against
 //! Batches are trusted to be worth learning from. Only one training step at a time runs in a process: LibTorch has one random generator.
@@ -42,7 +42,7 @@ pub struct TrainerOptions {
     pub dropout: f64,
     /// Where chance begins.
     pub seed: u64,
-    /// Keep only the inputs of the layers and compute the rest again: about half the memory for about a third more time.
+    /// Keep only the inputs of the blocks and compute the rest again: less memory for more time.
     pub recompute: bool,
 }
 
@@ -169,7 +169,7 @@ impl Trainer {
     /// [`TrainError::Torch`].
     pub fn adapter(&self) -> Result<Adapter, TrainError> {
         let flat = self.flat.f_detach_copy().map_err(TorchError::from)?;
-        Ok(Adapter::from_flat(self.shape, flat, self.device)?)
+        Ok(Adapter::of(self.shape, flat, self.device))
     }
 
     /// Steps done.

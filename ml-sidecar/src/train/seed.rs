@@ -1,4 +1,4 @@
-//! Chance in training: LibTorch's generator, seeded anew for every layer.
+//! Chance in training: LibTorch's generator, seeded anew for every block.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ impl Generator {
     }
 }
 
-/// Seeds of one batch's layers.
+/// Seeds of one batch's blocks.
 pub(super) struct Draws<'a> {
     seed: [u8; 32],
     #[expect(dead_code, reason = "held, not read")]
@@ -28,9 +28,9 @@ pub(super) struct Draws<'a> {
 }
 
 impl Draws<'_> {
-    /// Seeds the generator for a layer: what is drawn from now on depends on nothing before.
-    pub(super) fn seed_layer(&self, layer: usize) {
-        let hash = sha256(&[&self.seed, &(layer as u64).to_le_bytes()]);
+    /// Seeds the generator for a block: what is drawn from now on depends on nothing before.
+    pub(super) fn seed_block(&self, block: usize) {
+        let hash = sha256(&[&self.seed, &(block as u64).to_le_bytes()]);
         let word = hash.first_chunk::<8>().copied().unwrap_or_default();
         tch::manual_seed(i64::from_le_bytes(word));
     }

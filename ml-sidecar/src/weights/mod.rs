@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Bytes that are read at once.
-const BLOCK_BYTES: usize = 16 << 20;
+const BLOCK_BYTES: usize = 2 << 20;
 
 /// Why weights cannot be loaded.
 #[derive(Debug, thiserror::Error)]

@@ -181,7 +181,7 @@ fn numbers_that_are_no_weights_and_pickles_are_refused() {
 fn large_tensors_are_read_in_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    // Two whole blocks of 16 MiB and a bit.
+    // Sixteen whole blocks of 2 MiB and a bit.
     let (rows, columns) = (8_200_u64, 1_024_u64);
     let values = noise("block", (rows * columns) as usize);
     write(&path, &Memory([("x".to_owned(), (vec![rows, columns], values.clone()))].into()), |_| {});

@@ -12,8 +12,10 @@ use ml_sidecar::{
     checkpoint::Checkpoint,
     device::Device,
     loss::Losses,
-    model::Model,
+    model::{Model, ModelConfig},
+    precision::Precision,
     train::{Trainer, TrainerOptions},
+    weights::Safetensors,
 };
 use pol_core::{GenesisId, state::State};
 use serde_json::{Value, json};
@@ -37,11 +39,15 @@ fn load(folder: &Path) -> (Checkpoint, Model) {
 }
 
 fn train(folder: &Path, [batch, length, steps, warmup]: [usize; 4], recompute: bool) -> Value {
-    let (_, model) = load(folder);
+    // No tokenizer: the Python side loads none either.
+    let config = ModelConfig::parse(&fs::read_to_string(folder.join("config.json")).expect("config")).expect("config");
+    let weights = Safetensors::open(folder).expect("weights");
+    let model = Model::load(&weights, config, Device::cpu(), Precision::F32).expect("model");
     let state = State::initial(&GenesisId::ZERO, *model.shape());
     let adapter = Adapter::from_state(&state, Device::cpu()).expect("adapter");
     let mut trainer =
         Trainer::new(&adapter, TrainerOptions { recompute, warmup_steps: 0, ..TrainerOptions::default() }).expect("trainer");
+    drop((adapter, state));
     let (mut milliseconds, mut processor, mut first, mut loss) = (Vec::new(), Vec::new(), None, 0.0);
     for step in 0..warmup + steps {
         let ids = numbers(step, batch * length, model.config().vocabulary as usize);
