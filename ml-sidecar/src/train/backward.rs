@@ -24,6 +24,15 @@ pub(super) struct Pass<'a> {
     pub(super) scale: f64,
 }
 
+/// What the batches of a step add up to.
+#[derive(Default)]
+pub(super) struct Total {
+    /// Sum of the losses.
+    pub(super) sum: f64,
+    /// Gradient, flat; made when the first one is known, so that it does not stand beside all that going back needs.
+    pub(super) gradient: Option<Tensor>,
+}
+
 /// A block's values as leaves of a graph: they share memory with the flat array.
 struct Leaves {
     a: Tensor,
@@ -32,8 +41,8 @@ struct Leaves {
 }
 
 impl Pass<'_> {
-    /// Keeps everything that going back needs. Adds to `gradient`; gives the sum of the losses.
-    pub(super) fn kept(&self, gradient: &mut Tensor) -> Result<f64, TorchError> {
+    /// Keeps everything that going back needs.
+    pub(super) fn kept(&self, total: &mut Total) -> Result<(), TorchError> {
         let mut x = self.model.embed(&self.batch.inputs)?;
         let mut leaves = Vec::with_capacity(self.model.depth());
         for block in 0..self.model.depth() {
@@ -47,13 +56,14 @@ impl Pass<'_> {
         let inputs: Vec<&Tensor> = leaves.iter().flat_map(|(a, b)| [a, b]).collect();
         let gradients = Tensor::f_run_backward(&[dot(&hidden, &upstream)?], &inputs, false, false)?;
         for (block, pair) in gradients.chunks(2).enumerate() {
-            self.add(block, pair, gradient)?;
+            self.add(block, pair, total)?;
         }
-        Ok(sum)
+        total.sum += sum;
+        Ok(())
     }
 
     /// Keeps the inputs of the blocks and goes through each of them again, but for its output projection. The same gradient, bit for bit.
-    pub(super) fn recomputed(&self, gradient: &mut Tensor) -> Result<f64, TorchError> {
+    pub(super) fn recomputed(&self, total: &mut Total) -> Result<(), TorchError> {
         let mut inputs = Vec::with_capacity(self.model.depth());
         let last = {
             let _guard = tch::no_grad_guard();
@@ -84,9 +94,10 @@ impl Pass<'_> {
                 // What goes around the block, and what goes through it.
                 upstream = upstream.f_add(&gradients.pop().ok_or_else(lost)?)?;
             }
-            self.add(block, &gradients, gradient)?;
+            self.add(block, &gradients, total)?;
         }
-        Ok(sum)
+        total.sum += sum;
+        Ok(())
     }
 
     fn forward(&self, block: usize, x: &Tensor, own: &Leaves) -> Result<Tensor, TorchError> {
@@ -104,11 +115,16 @@ impl Pass<'_> {
     }
 
     /// Adds the gradients of a block's A and B where they belong.
-    fn add(&self, block: usize, pair: &[Tensor], gradient: &mut Tensor) -> Result<(), TorchError> {
+    fn add(&self, block: usize, pair: &[Tensor], total: &mut Total) -> Result<(), TorchError> {
+        let gradient = match total.gradient.take() {
+            Some(gradient) => gradient,
+            None => self.flat.f_zeros_like()?,
+        };
         for (factor, part) in [Factor::A, Factor::B].into_iter().zip(pair) {
             let (start, length) = block_run(self.shape, block, factor);
             in_place(gradient.f_narrow(0, start, length)?.f_add_(part))?;
         }
+        total.gradient = Some(gradient);
         Ok(())
     }
 }

@@ -116,7 +116,6 @@ pub struct Trainer {
     shape: Shape,
     device: Device,
     flat: Tensor,
-    gradient: Tensor,
     first_moment: Tensor,
     second_moment: Tensor,
     steps: u64,
@@ -131,9 +130,9 @@ impl Trainer {
         let _guard = tch::no_grad_guard();
         let flat = adapter.flat().f_detach_copy().map_err(TorchError::from)?;
         let zeros = || flat.f_zeros_like().map_err(TorchError::from);
-        let (gradient, first_moment, second_moment) = (zeros()?, zeros()?, zeros()?);
+        let (first_moment, second_moment) = (zeros()?, zeros()?);
         let (shape, device) = (*adapter.shape(), adapter.device());
-        Ok(Self { options, shape, device, flat, gradient, first_moment, second_moment, steps: 0 })
+        Ok(Self { options, shape, device, flat, first_moment, second_moment, steps: 0 })
     }
 
     /// Goes on from an adapter and what [`Trainer::optimizer_state`] gave with it.
@@ -189,14 +188,14 @@ impl Trainer {
         // Checks shape and device, as for any other use of an adapter.
         self.fits(model)?;
         let number = self.steps.saturating_add(1);
-        let sum = self.accumulate(model, batches, 1.0 / tokens as f64, number)?;
+        let (sum, gradient) = self.accumulate(model, batches, 1.0 / tokens as f64, number)?;
         let loss = sum / tokens as f64;
-        let gradient_norm = self.gradient.f_norm().and_then(|norm| norm.f_double_value(&[])).map_err(TorchError::from)?;
+        let gradient_norm = gradient.f_norm().and_then(|norm| norm.f_double_value(&[])).map_err(TorchError::from)?;
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainError::NotFinite { step: number, loss, gradient_norm });
         }
         let learning_rate = self.learning_rate(number);
-        self.update(number, learning_rate, gradient_norm)?;
+        self.update(number, learning_rate, (gradient, gradient_norm))?;
         self.steps = number;
         Ok(Step { number, loss, tokens, gradient_norm, learning_rate })
     }
@@ -206,12 +205,11 @@ impl Trainer {
         if step >= self.options.warmup_steps { full } else { full * step as f64 / self.options.warmup_steps as f64 }
     }
 
-    /// Fills the gradient; gives the sum of the losses.
-    fn accumulate(&mut self, model: &Model, batches: &[Batch], scale: f64, step: u64) -> Result<f64, TrainError> {
+    /// Sum of the losses, and the gradient, flat.
+    fn accumulate(&self, model: &Model, batches: &[Batch], scale: f64, step: u64) -> Result<(f64, Tensor), TrainError> {
         let generator = seed::Generator::lock();
-        in_place(self.gradient.f_zero_())?;
         let dropout = Dropout::training(self.options.dropout);
-        let mut sum = 0.0;
+        let mut total = backward::Total::default();
         for (index, batch) in batches.iter().enumerate() {
             if batch.token_count() == 0 {
                 continue;
@@ -219,20 +217,25 @@ impl Trainer {
             let placed = batch.place(model)?;
             let draws = generator.draws(self.options.seed, step, index);
             let pass = backward::Pass { model, shape: &self.shape, flat: &self.flat, batch: &placed, dropout, draws, scale };
-            sum += if self.options.recompute { pass.recomputed(&mut self.gradient)? } else { pass.kept(&mut self.gradient)? };
+            if self.options.recompute {
+                pass.recomputed(&mut total)?
+            } else {
+                pass.kept(&mut total)?
+            };
         }
-        Ok(sum)
+        let gradient = total.gradient.ok_or(TrainError::Empty)?;
+        Ok((total.sum, gradient))
     }
 
-    fn update(&mut self, step: u64, learning_rate: f64, gradient_norm: f64) -> Result<(), TorchError> {
+    fn update(&mut self, step: u64, learning_rate: f64, (mut gradient, norm): (Tensor, f64)) -> Result<(), TorchError> {
         let _guard = tch::no_grad_guard();
         // torch.nn.utils.clip_grad_norm_, to the letter.
-        let clip = self.options.clip_norm / (gradient_norm + 1e-6);
+        let clip = self.options.clip_norm / (norm + 1e-6);
         if clip < 1.0 {
-            in_place(self.gradient.f_mul_scalar_(clip))?;
+            in_place(gradient.f_mul_scalar_(clip))?;
         }
         let moments = (&mut self.first_moment, &mut self.second_moment);
-        self.options.optimizer.update(&mut self.flat, &self.gradient, moments, step, learning_rate)
+        self.options.optimizer.update(&mut self.flat, &gradient, moments, step, learning_rate)
     }
 
     fn fits(&self, model: &Model) -> Result<(), AdapterError> {
