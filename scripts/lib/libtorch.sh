@@ -42,6 +42,7 @@ setup_libtorch() {
   fi
   echo "$LIBTORCH_VERSION" >"$folder/set/torch/build-version"
   mv -T "$folder/set" "$dir" # one rename: the folder is there only when it is whole
+  make_python_torch "$folder"
   rm -rf "$folder"
   say libtorch "$LIBTORCH_VERSION, $kind set: $(du -sh "$dir" | cut -f1) in $dir"
 }
