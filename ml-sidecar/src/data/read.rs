@@ -111,15 +111,6 @@ impl Counts {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         sink(text)
     }
-
-    /// Adds what another part held.
-    pub(super) const fn add(&mut self, other: &Self) {
-        self.texts = self.texts.saturating_add(other.texts);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.missing = self.missing.saturating_add(other.missing);
-        self.not_utf8 = self.not_utf8.saturating_add(other.not_utf8);
-        self.too_long = self.too_long.saturating_add(other.too_long);
-    }
 }
 
 /// A file of texts, in parts: row groups of a parquet file, runs of lines of others.

@@ -89,6 +89,15 @@ impl Hub {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// The same with another pause after a transfer that stopped, which doubles from one to the next. To be called before it is cloned.
+    #[must_use]
+    pub fn pausing(mut self, pause: Duration) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.pause = pause;
+        }
+        self
+    }
+
     /// The hub's address.
     pub fn endpoint(&self) -> &str {
         &self.shared.endpoint
