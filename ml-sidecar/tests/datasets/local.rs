@@ -1,0 +1,102 @@
+//! Files and folders of this machine, and what is saved.
+
+use ml_sidecar::data::{CorpusSet, Cursor, Sampler, Statistics, Texts, list, sample_id, save};
+use parquet::basic::Compression;
+
+use super::*;
+
+fn offline(folder: &Path) -> DataAcquisition {
+    let args = HubArgs { hf_hub_offline: true, hf_home: Some(folder.join("none")), ..HubArgs::default() };
+    acquisition(&args, folder)
+}
+
+fn get(folder: &Path, files: &[&str]) -> Result<Vec<String>, AcquireError> {
+    let files = files.iter().map(|file| folder.join(file)).collect();
+    let set = offline(folder).acquire(&Request { files, ..Request::default() }, &mut |_| {})?;
+    let mut texts = texts_of(&set);
+    texts.sort();
+    Ok(texts)
+}
+
+#[test]
+fn texts_of_every_kind_of_file_and_of_folders_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    write("a.txt", b"First text,\nsecond line.\n\n\n  \nSecond text.\r\n\nThird text.");
+    write("b.jsonl", b"{\"text\":\"From JSON.\"}\n\n{\"text\":\"From JSON as well.\"}\n");
+    write("c.jsonl.gz", &files::gzip(b"{\"text\":\"From gzip.\"}\n"));
+    write("deep/er/d.txt.zst", &files::zstd("Grüße aus der Tiefe.\n".as_bytes()));
+    write("deep/e.parquet", &files::parquet(&[&["From parquet.".to_owned()]], Compression::SNAPPY));
+    write("deep/notes.md", b"Not read.");
+    assert_eq!(get(folder.path(), &["a.txt"]).unwrap(), ["First text,\nsecond line.", "Second text.", "Third text."]);
+    assert_eq!(get(folder.path(), &["b.jsonl", "c.jsonl.gz"]).unwrap(), ["From JSON as well.", "From JSON.", "From gzip."]);
+    assert_eq!(get(folder.path(), &["deep"]).unwrap(), ["From parquet.", "Grüße aus der Tiefe."]);
+}
+
+#[test]
+fn files_that_changed_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "One.").unwrap();
+    assert_eq!(get(folder.path(), &["a.txt"]).unwrap(), ["One."]);
+    std::fs::write(folder.path().join("a.txt"), "Another one.").unwrap();
+    assert_eq!(get(folder.path(), &["a.txt"]).unwrap(), ["Another one."]);
+}
+
+#[test]
+fn what_cannot_be_read_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    std::fs::write(folder.path().join("x.docx"), "x").unwrap();
+    std::fs::write(folder.path().join("blank.txt"), "\n\n \n").unwrap();
+    std::fs::write(folder.path().join("binary.txt"), [0xff, 0xfe, 0x00, 0x01]).unwrap();
+    for (name, expected) in [
+        ("no", "No such file"),
+        ("empty", "no .txt"),
+        ("x.docx", "expected .txt"),
+        ("blank.txt", "no texts"),
+        ("binary.txt", "no texts"),
+    ] {
+        let error = get(folder.path(), &[name]).unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn saved_texts_are_read_back_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = Texts::Corpus(CorpusSet::new(3, &[], 40));
+    let mut expected = texts_of(&corpus);
+    expected.sort();
+    for name in ["saved.jsonl", "saved.txt"] {
+        assert_eq!(save(&corpus, &folder.path().join(name)).unwrap(), 40);
+        // Plain text loses empty lines, of which programs in the corpus have some.
+        let plain = |text: &String| if name == "saved.txt" { text.replace("\n\n", "\n") } else { text.clone() };
+        let mut expected: Vec<String> = expected.iter().map(plain).collect();
+        expected.sort();
+        assert_eq!(get(folder.path(), &[name]).unwrap(), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_set_is_gone_through_in_a_reproducible_order_with_ids() {
+    let corpus = CorpusSet::new(3, &[], 50);
+    let mut sampler = Sampler::new(corpus.count(), Cursor::new(9));
+    let first: Vec<String> = sampler.by_ref().take(50).map(|number| corpus.get(number).unwrap()).collect();
+    let second: Vec<String> = sampler.take(50).map(|number| corpus.get(number).unwrap()).collect();
+    assert_ne!(first, second);
+    let ids = |texts: &[String]| texts.iter().map(|text| sample_id(text)).collect::<std::collections::BTreeSet<_>>();
+    assert!(ids(&first) == ids(&second) && ids(&first).len() == 50);
+}
+
+#[test]
+fn the_reports_say_what_is_there() {
+    let statistics = Statistics::of(&Texts::Corpus(CorpusSet::new(1, &[], 100))).unwrap();
+    assert!(statistics.texts == 100 && statistics.lengths.iter().sum::<u64>() == 100 && statistics.shortest > 50);
+    assert!(statistics.to_string().starts_with("100 texts"));
+    assert_eq!(list().lines().count(), 20);
+    assert!(list().lines().all(|line| line.contains('[') && line.len() < 200));
+}
