@@ -30,7 +30,7 @@ impl Draw {
         let (first, last) = range.into_inner();
         let count = u64::from(last.saturating_sub(first)) + 1;
         // The upper half of a product of two numbers below 2^32: below `count`.
-        let place = (self.next() >> 32) * count >> 32;
+        let place = ((self.next() >> 32) * count) >> 32;
         first.saturating_add(u32::try_from(place).unwrap_or_default())
     }
 

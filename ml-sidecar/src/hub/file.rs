@@ -39,10 +39,7 @@ pub trait ReadAt: Send + Sync + std::fmt::Debug {
 
 /// The hub's error inside another, when it is one.
 pub fn hub_error(error: io::Error) -> Result<HubError, io::Error> {
-    match error.downcast::<HubError>() {
-        Ok(error) => Ok(error),
-        Err(error) => Err(error),
-    }
+    error.downcast::<HubError>()
 }
 
 /// A file of this machine.
@@ -101,7 +98,7 @@ impl ReadAt for HubFile {
 }
 
 impl HubFile {
-    pub(super) fn new(hub: Arc<Shared>, url: String, what: String, entry: FileEntry, blocks: Blocks) -> Self {
+    pub(super) const fn new(hub: Arc<Shared>, url: String, what: String, entry: FileEntry, blocks: Blocks) -> Self {
         Self { hub, url, what, entry, blocks: Mutex::new(blocks) }
     }
 

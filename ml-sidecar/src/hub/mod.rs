@@ -177,7 +177,7 @@ impl Hub {
     }
 }
 
-fn is_passing(error: &HubError) -> bool {
+const fn is_passing(error: &HubError) -> bool {
     match error {
         HubError::Unreachable { .. } => true,
         HubError::Status { status, .. } => *status == 429 || *status >= 500,

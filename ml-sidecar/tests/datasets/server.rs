@@ -104,7 +104,7 @@ impl TestHub {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub(crate) const fn port(&self) -> u16 {
         self.address.port()
     }
 
