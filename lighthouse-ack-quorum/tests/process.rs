@@ -3,10 +3,11 @@
 
 #[path = "../src/fixtures.rs"]
 mod fixtures;
+#[path = "../../testing/ports.rs"]
+mod ports;
 
 use std::{
     io::{BufRead as _, BufReader, Lines},
-    net::TcpListener,
     path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
 };
@@ -33,8 +34,7 @@ fn alone(ports: &[String; 3]) -> Vec<&str> {
 }
 
 fn free_ports() -> [String; 3] {
-    let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    taken.map(|listener| listener.local_addr().unwrap().port().to_string())
+    ports::free_ports().map(|port| port.to_string())
 }
 
 fn chain() -> TempDir {

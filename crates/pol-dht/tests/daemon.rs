@@ -2,6 +2,8 @@
 
 #[path = "common/chain.rs"]
 mod chain;
+#[path = "../../../testing/ports.rs"]
+mod ports;
 
 use std::{
     io::{Read as _, Write as _},
@@ -14,8 +16,10 @@ use std::{
 use chain::spec;
 use tempfile::tempdir;
 
+/// One for HTTP and QUIC; the next one is gRPC's.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let [port, _grpc] = ports::free_ports();
+    port
 }
 
 fn daemon(port: u16, data: &Path, more: &[&str]) -> Command {

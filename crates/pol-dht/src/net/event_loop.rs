@@ -37,9 +37,7 @@ use crate::{
     store::PeerEntry,
     verify::{Body, RawRecord, VerifiedRecord},
 };
-
-#[expect(clippy::disallowed_types, reason = "libp2p's query ids have no order, and these maps are never iterated")]
-type Waiting<T> = std::collections::HashMap<kad::QueryId, (Vec<T>, oneshot::Sender<Vec<T>>)>;
+use queries::{Queries, Query};
 
 /// The swarm and what waits for it.
 pub(crate) struct EventLoop {
@@ -56,8 +54,8 @@ pub(crate) struct EventLoop {
     earlier: VecDeque<PeerEntry>,
     sought: Instant,
     asks: BTreeMap<OutboundRequestId, oneshot::Sender<Result<Response, AskError>>>,
-    providers: Waiting<PeerId>,
-    lookups: Waiting<(PeerId, Vec<u8>)>,
+    providers: Queries<PeerId>,
+    lookups: Queries<(PeerId, Vec<u8>)>,
     dropped: u64,
 }
 
@@ -114,8 +112,8 @@ impl EventLoop {
             earlier: remembered.into_iter().take(EARLIER_PEERS_MAX).rev().collect(),
             sought: now,
             asks: BTreeMap::new(),
-            providers: Waiting::new(),
-            lookups: Waiting::new(),
+            providers: Queries::new(),
+            lookups: Queries::new(),
             dropped: 0,
         }
     }
@@ -148,6 +146,7 @@ impl EventLoop {
         self.seek_company(now);
         self.send_silent_away(now);
         self.blame_disgraced();
+        self.end_answered_queries(now);
     }
 
     fn dial(&mut self, address: Multiaddr) {
@@ -170,11 +169,11 @@ impl EventLoop {
             }
             Command::Providers(id, reply) => {
                 let query = self.swarm.behaviour_mut().kad.get_providers(RecordKey::Update(id).to_bytes().into());
-                self.providers.insert(query, (Vec::new(), reply));
+                self.providers.insert(query, Query::new(reply));
             }
             Command::Lookup(key, reply) => {
                 let query = self.swarm.behaviour_mut().kad.get_record(key.to_bytes().into());
-                self.lookups.insert(query, (Vec::new(), reply));
+                self.lookups.insert(query, Query::new(reply));
             }
             Command::Ask(peer, request, reply) => {
                 let id = self.swarm.behaviour_mut().exchange.send_request(&peer, Some(request));

@@ -45,6 +45,8 @@ pub const KAD_K: usize = 20;
 pub const KAD_PACKET_BYTES: usize = 32 * 1024;
 /// A Kademlia query is given up after this.
 pub const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Once somebody has answered a query, the others have so long.
+pub const QUERY_PATIENCE: Duration = Duration::from_secs(1);
 /// Provider records of others.
 pub const PROVIDERS_MAX: usize = 16_384;
 /// Provider records of others under one key.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -10,9 +10,13 @@ use std::{
 
 use pol_core::genesis::ChainSpec;
 
-/// A TCP port that nobody had a moment ago.
+#[path = "../../../../testing/ports.rs"]
+mod ports;
+
+/// A port that nobody had a moment ago; nor the next one, which is gRPC's.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let [port, _grpc] = ports::free_ports();
+    port
 }
 
 /// A chain.toml; another `chain_id` is another chain.

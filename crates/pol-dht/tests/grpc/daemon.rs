@@ -1,7 +1,6 @@
 //! Whole daemons, as an operator runs them.
 
 use std::{
-    net::{TcpListener, UdpSocket},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -10,15 +9,13 @@ use pol_api::{dht::v1::dht_client::DhtClient, serve, tonic::transport::Channel};
 
 use crate::common::eventually;
 
+#[path = "../../../../testing/ports.rs"]
+mod ports;
+
 /// A port that is free for HTTP and QUIC, and another for gRPC.
 pub(crate) fn free_ports() -> (u16, u16) {
-    loop {
-        let (http, grpc) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-        let port = http.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            return (port, grpc.local_addr().unwrap().port());
-        }
-    }
+    let [http, grpc] = ports::free_ports();
+    (http, grpc)
 }
 
 /// A daemon that ends with the test.

@@ -1,7 +1,10 @@
 //! Kademlia queries and exchanges: what comes in, and what our own questions bring back.
 
+use std::time::Instant;
+
 use libp2p::{kad, kad::store::RecordStore as _, request_response};
 use pol_core::{params::ENVELOPE_BYTES_MAX, record::RecordKey};
+use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::EventLoop;
@@ -10,7 +13,7 @@ use crate::{
         answers,
         exchange::{Request, Response},
         handle::AskError,
-        limits::QUERY_RESULTS_MAX,
+        limits::{QUERY_PATIENCE, QUERY_RESULTS_MAX},
     },
     quota::Offence,
     verify::RawRecord,
@@ -24,7 +27,48 @@ fn is_broken(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::InvalidData
 }
 
+/// What a query of ours has brought so far.
+pub(super) struct Query<T> {
+    found: Vec<T>,
+    /// When the first result came.
+    since: Option<Instant>,
+    reply: oneshot::Sender<Vec<T>>,
+}
+
+impl<T> Query<T> {
+    pub(super) const fn new(reply: oneshot::Sender<Vec<T>>) -> Self {
+        Self { found: Vec::new(), since: None, reply }
+    }
+
+    /// Takes results, as many as there is room for.
+    fn bring(&mut self, results: impl IntoIterator<Item = T>) {
+        self.found.extend(results.into_iter().take(QUERY_RESULTS_MAX.saturating_sub(self.found.len())));
+        if !self.found.is_empty() {
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn is_answered(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.saturating_duration_since(since) >= QUERY_PATIENCE)
+    }
+}
+
+#[expect(clippy::disallowed_types, reason = "libp2p's query ids have no order, and no result depends on the order of these maps")]
+pub(super) type Queries<T> = std::collections::HashMap<kad::QueryId, Query<T>>;
+
 impl EventLoop {
+    /// Peers that never answer keep a query until its time is up; what others said meanwhile is good enough.
+    pub(super) fn end_answered_queries(&mut self, now: Instant) {
+        let providers = self.providers.iter().filter(|(_, query)| query.is_answered(now)).map(|(id, _)| *id);
+        let lookups = self.lookups.iter().filter(|(_, query)| query.is_answered(now)).map(|(id, _)| *id);
+        for id in providers.chain(lookups).collect::<Vec<_>>() {
+            // Its last event comes nevertheless, and replies.
+            if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&id) {
+                query.finish();
+            }
+        }
+    }
+
     pub(super) fn on_kad(&mut self, event: kad::Event) {
         match event {
             kad::Event::InboundRequest { request: kad::InboundRequest::PutRecord { source, record: Some(record), .. } } => {
@@ -59,26 +103,24 @@ impl EventLoop {
     fn on_query(&mut self, id: kad::QueryId, result: kad::QueryResult, last: bool) {
         match result {
             kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) => {
-                if let Some((found, _)) = self.providers.get_mut(&id) {
-                    let room = QUERY_RESULTS_MAX.saturating_sub(found.len());
-                    found.extend(providers.into_iter().take(room));
+                if let Some(query) = self.providers.get_mut(&id) {
+                    query.bring(providers);
                 }
             }
             kad::QueryResult::GetRecord(Ok(kad::GetRecordOk::FoundRecord(found))) => {
-                if let (Some((list, _)), Some(peer)) = (self.lookups.get_mut(&id), found.peer)
-                    && list.len() < QUERY_RESULTS_MAX
+                if let (Some(query), Some(peer)) = (self.lookups.get_mut(&id), found.peer)
                     && found.record.value.len() <= ENVELOPE_BYTES_MAX
                 {
-                    list.push((peer, found.record.value));
+                    query.bring([(peer, found.record.value)]);
                 }
             }
             _ => {}
         }
         if last {
-            if let Some((found, reply)) = self.providers.remove(&id) {
+            if let Some(Query { found, reply, .. }) = self.providers.remove(&id) {
                 drop(reply.send(found));
             }
-            if let Some((found, reply)) = self.lookups.remove(&id) {
+            if let Some(Query { found, reply, .. }) = self.lookups.remove(&id) {
                 drop(reply.send(found));
             }
         }
