@@ -20,6 +20,7 @@ pub mod corpus;
 pub mod data;
 pub mod device;
 mod digest;
+pub mod embedded;
 pub mod fetch;
 pub mod gguf;
 pub mod hub;

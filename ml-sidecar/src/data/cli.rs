@@ -7,9 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pol_kit::exit::{Exit, OrUsage as _};
 
 use super::{
-    acquire::{AcquireError, DataAcquisition, Event, Request},
+    acquire::DataAcquisition,
     registry::{DATASETS, Named},
     report::{self, Statistics},
+    request::{AcquireError, Event, Request},
     set::{TextSource as _, Texts},
 };
 use crate::hub::{Hub, HubArgs};
