@@ -21,20 +21,18 @@ pub struct Recipe {
     pub learning_rate: f64,
 }
 
-/// The model that people get.
-pub const DEFAULT: Recipe = Recipe {
-    vocabulary: 2_048,
-    layers: 4,
-    tokenizer_texts: 1_500,
-    steps: 300,
-    sequences: 16,
-    length: 96,
-    learning_rate: 4e-3,
-};
-
 impl Default for Recipe {
+    /// The model that people get.
     fn default() -> Self {
-        DEFAULT
+        Self {
+            vocabulary: 2_048,
+            layers: 4,
+            tokenizer_texts: 1_500,
+            steps: 300,
+            sequences: 16,
+            length: 96,
+            learning_rate: 4e-3,
+        }
     }
 }
 
