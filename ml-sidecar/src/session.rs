@@ -1,20 +1,29 @@
-//! Training on texts: sequences out of a set, steps, and what came of them.
+//! Training on texts: sequences out of a set, steps, and the delta that comes of them.
 //!
 //! # Contract
-//! Texts are taken in the set's own order for a seed, one after the other, with the model's end token between them, and cut into sequences of
+//! [`run`] trains all values, takes those that a delta has room for (section 14.2 of docs/PROTOCOL.md: 20 or 48 of 4,096), and goes on training
+//! these alone: values that were trained among thousands of others are worth little without them. Texts are taken in the set's own order for a seed, one after the other, with the model's end token between them, and cut into sequences of
 //! one length, so that no padding is computed. The same texts, seed and options give the same adapter on one machine.
 //!
 //! # What it does not protect against
 //! Texts that are not worth learning from.
 
+use ed25519_dalek::SigningKey;
+use pol_core::{
+    Hash32, ModelHead,
+    delta::{Change, CheckedDelta, Claims, Context},
+    state::{State, StateError},
+};
+
 use crate::{
-    adapter::Adapter,
+    adapter::{Adapter, AdapterError},
     batch::Batch,
     checkpoint::Checkpoint,
     data::{Cursor, Sampler, SetError, TextSource},
     model::Model,
     tokens::TokenizerError,
     train::{Step, TrainError, Trainer, TrainerOptions},
+    update::{Residual, UpdateError, difference, encode_change},
 };
 
 /// Texts in a row without a token, after which a set counts as empty.
@@ -35,13 +44,24 @@ pub enum SessionError {
     /// A step.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The adapter.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// The container.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    /// The change would bring a value to 64.0: the training has diverged.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// How long to train on how much at a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
-    /// Steps.
+    /// Steps with all values.
     pub steps: u64,
+    /// Steps with the values of the delta alone.
+    pub refining_steps: u64,
     /// Sequences of a step.
     pub sequences: usize,
     /// Predicted tokens of a sequence.
@@ -50,10 +70,25 @@ pub struct Plan {
     pub options: TrainerOptions,
 }
 
+/// Where on which chain a delta belongs, and who signs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Author<'a> {
+    /// The chain.
+    pub context: &'a Context,
+    /// The head.
+    pub head: ModelHead,
+    /// Slot at which the training begins.
+    pub slot: u64,
+    /// The trainer's key.
+    pub key: &'a SigningKey,
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Trained {
-    /// The adapter, as it is in FP32.
+    /// The delta, decoded as peers will.
+    pub delta: CheckedDelta,
+    /// All that was trained, of which the delta carries a part; with what earlier deltas left out it is in the residual.
     pub adapter: Adapter,
     /// Predicted tokens that it saw.
     pub tokens: u64,
@@ -94,29 +129,83 @@ impl<'a> Sequences<'a> {
     }
 }
 
-/// Trains an adapter from `start` on.
+/// A model and what it trains on.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Its tokenizer and config.
+    pub checkpoint: &'a Checkpoint,
+    /// The texts.
+    pub texts: &'a dyn TextSource,
+    /// How long.
+    pub plan: Plan,
+}
+
+/// Trains from a state on and makes a delta. The residual takes up what was trained; what the delta carries is the caller's to subtract, once it
+/// is part of the chain.
 ///
 /// # Errors
-/// [`SessionError`].
-pub fn train(
-    model: &Model,
-    checkpoint: &Checkpoint,
-    start: &Adapter,
-    texts: &dyn TextSource,
-    plan: &Plan,
+/// [`SessionError`]; the residual is as before, but for [`SessionError::Update`].
+pub fn run(
+    session: &Session<'_>,
+    state: &State,
+    residual: &mut Residual,
+    author: &Author<'_>,
     on_step: &mut dyn FnMut(Step),
 ) -> Result<Trained, SessionError> {
-    let mut trainer = Trainer::new(start, plan.options)?;
-    let mut sequences = Sequences::new(texts, checkpoint, plan.options.seed);
-    let mut tokens = 0_u64;
-    // One more goes in than is predicted.
-    let length = plan.length.clamp(1, (checkpoint.config.positions as usize).max(2) - 1) + 1;
-    for _ in 0..plan.steps {
-        let batch = (0..plan.sequences.max(1)).map(|_| sequences.take(length)).collect::<Result<Vec<_>, _>>()?;
-        let batch = Batch::new(&batch).ok_or(SessionError::Empty)?;
-        let step = trainer.step(model, &[batch])?;
-        tokens = tokens.saturating_add(step.tokens as u64);
-        on_step(step);
+    let plan = &session.plan;
+    let device = session.model.device();
+    let start = Adapter::from_state(state, device)?;
+    let mut sequences = Sequences::new(session.texts, session.checkpoint, plan.options.seed);
+    let mut trainer = Trainer::new(&start, plan.options)?;
+    let mut tokens = session.steps(&mut trainer, &mut sequences, plan.steps, on_step)?;
+    let adapter = trainer.adapter()?;
+    drop(trainer);
+    residual.add(&difference(&start, &adapter)?).map_err(AdapterError::from)?;
+    let claims = |tokens: u64, steps: u64| Claims {
+        model_head: author.head,
+        slot: author.slot,
+        samples: Hash32::ZERO,
+        inner_steps: u32::try_from(steps).unwrap_or(u32::MAX),
+        tokens_seen: u32::try_from(tokens).unwrap_or(u32::MAX),
+    };
+    let draft = residual.encode(author.context, &claims(tokens, plan.steps), author.key)?;
+    if plan.refining_steps == 0 {
+        return Ok(Trained { delta: draft, adapter, tokens });
     }
-    Ok(Trained { adapter: trainer.adapter()?, tokens })
+    let draft = Change::from(draft);
+    let mut drafted = state.clone();
+    drafted.apply(&draft)?;
+    let indices: Vec<u32> = draft.iter().map(|(index, _)| index).collect();
+    let mut trainer = Trainer::of_values(&Adapter::from_state(&drafted, device)?, plan.options, &indices)?;
+    let mut count = |step: Step| on_step(Step { number: step.number.saturating_add(plan.steps), ..step });
+    tokens = tokens.saturating_add(session.steps(&mut trainer, &mut sequences, plan.refining_steps, &mut count)?);
+    let change = difference(&start, &trainer.adapter()?)?;
+    let claims = claims(tokens, plan.steps.saturating_add(plan.refining_steps));
+    Ok(Trained { delta: encode_change(author.context, &claims, author.key, &change)?, adapter, tokens })
+}
+
+impl Session<'_> {
+    /// Steps; gives the predicted tokens.
+    fn steps(
+        &self,
+        trainer: &mut Trainer,
+        sequences: &mut Sequences<'_>,
+        steps: u64,
+        on_step: &mut dyn FnMut(Step),
+    ) -> Result<u64, SessionError> {
+        let mut tokens = 0_u64;
+        // One more goes in than is predicted.
+        let positions = self.checkpoint.config.positions as usize;
+        let length = self.plan.length.clamp(1, positions.max(2) - 1) + 1;
+        for _ in 0..steps {
+            let batch = (0..self.plan.sequences.max(1)).map(|_| sequences.take(length)).collect::<Result<Vec<_>, _>>()?;
+            let batch = Batch::new(&batch).ok_or(SessionError::Empty)?;
+            let step = trainer.step(self.model, &[batch])?;
+            tokens = tokens.saturating_add(step.tokens as u64);
+            on_step(step);
+        }
+        Ok(tokens)
+    }
 }

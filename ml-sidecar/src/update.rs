@@ -52,6 +52,22 @@ pub fn difference(start: &Adapter, trained: &Adapter) -> Result<Vec<i32>, Update
     Ok(pairs.map(|(start, trained)| trained.wrapping_sub(start)).collect())
 }
 
+/// The largest of a change (units, flat order) as a signed container, decoded again as peers will.
+///
+/// # Errors
+/// [`UpdateError::Encode`]: there is too little of it; [`UpdateError::Refused`].
+pub fn encode_change(
+    context: &Context,
+    claims: &Claims,
+    key: &SigningKey,
+    change: &[i32],
+) -> Result<CheckedDelta, UpdateError> {
+    match encode(context, claims, change)?.sign(key).check(context)? {
+        Checked::Delta(delta) => Ok(delta),
+        Checked::Merge(_) | Checked::Void(_) => Err(UpdateError::Kind),
+    }
+}
+
 /// Error feedback: what was trained and is in no container yet, in units, flat order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Residual {
@@ -104,10 +120,7 @@ impl Residual {
     /// # Errors
     /// [`UpdateError::Encode`]: there is too little of it; [`UpdateError::Refused`].
     pub fn encode(&self, context: &Context, claims: &Claims, key: &SigningKey) -> Result<CheckedDelta, UpdateError> {
-        match encode(context, claims, &self.units)?.sign(key).check(context)? {
-            Checked::Delta(delta) => Ok(delta),
-            Checked::Merge(_) | Checked::Void(_) => Err(UpdateError::Kind),
-        }
+        encode_change(context, claims, key, &self.units)
     }
 
     /// Takes out what a container carried and the chain has added.

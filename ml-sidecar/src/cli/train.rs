@@ -8,8 +8,7 @@ use std::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use pol_core::{
-    Hash32,
-    delta::{Change, CheckedDelta, Claims},
+    delta::{Change, CheckedDelta},
     model_head,
     state::State,
 };
@@ -20,16 +19,16 @@ use pol_kit::{
 
 use super::{ChainArgs, Cli, ModelArgs, chain::Chain};
 use crate::{
-    adapter::{Adapter, AdapterError, export, read_state, write_state},
+    adapter::{export, read_state, write_state},
     checkpoint::{Checkpoint, CheckpointError},
     data::{CacheArgs, SourceArgs, Texts},
     device::Device,
     hub::HubArgs,
     local,
     precision::Precision,
-    session::{self, Plan, SessionError, Trained},
+    session::{self, Author, Plan, Session, SessionError, Trained},
     train::{AdamW, Step, TrainerOptions},
-    update::{Residual, difference},
+    update::Residual,
 };
 
 /// Flags of `train`.
@@ -41,6 +40,9 @@ pub struct TrainArgs {
     /// Steps
     #[arg(long, default_value_t = 200, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub steps: u64,
+    /// Further steps with the values that the delta carries alone; by default as many
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub refining_steps: Option<u64>,
     /// Sequences of a step
     #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub batch: u16,
@@ -92,8 +94,6 @@ enum TrainingError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
-    Adapter(#[from] AdapterError),
-    #[error(transparent)]
     Session(#[from] SessionError),
 }
 
@@ -101,33 +101,35 @@ impl TrainArgs {
     fn plan(&self) -> Plan {
         let optimizer = AdamW { learning_rate: self.learning_rate, ..AdamW::default() };
         let options = TrainerOptions { optimizer, seed: self.seed, recompute: self.recompute, ..TrainerOptions::default() };
-        Plan { steps: self.steps, sequences: self.batch.into(), length: self.length as usize, options }
+        Plan {
+            steps: self.steps,
+            refining_steps: self.refining_steps.unwrap_or(self.steps),
+            sequences: self.batch.into(),
+            length: self.length as usize,
+            options,
+        }
     }
 }
 
 pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
     let model = args.model.open(cli)?;
     let chain = args.chain.open(&model)?;
-    let mut residual = read_residual(args.residual.as_deref(), &chain.state)?;
+    let residual = read_residual(args.residual.as_deref(), &chain.state)?;
     let texts = args.source.texts(&args.cache.acquisition(&args.hub, &cli.data.data_dir)?)?;
     let precision = cli.compute.precision;
     let compute = cli.compute.start()?;
     let checkpoint = &model.checkpoint;
-    let trained = compute.run(|device| train(checkpoint, &chain.state, &texts, &args.plan(), (device, precision)));
-    let (start, trained) = trained.or_usage()?;
-    let change = difference(&start, &trained.adapter).or_usage()?;
-    residual.add(&change).or_usage()?;
-    let claims = Claims {
-        model_head: chain.head,
-        slot: 0,
-        samples: Hash32::ZERO,
-        inner_steps: u32::try_from(args.steps).unwrap_or(u32::MAX),
-        tokens_seen: u32::try_from(trained.tokens).unwrap_or(u32::MAX),
-    };
-    let delta = residual.encode(&chain.context, &claims, &local::key(args.seed)).or_usage()?;
+    let key = local::key(args.seed);
+    let author = Author { context: &chain.context, head: chain.head, slot: 0, key: &key };
+    let trained = compute.run(|device| {
+        let mut own = residual.clone();
+        let trained = train(checkpoint, &chain.state, &mut own, &texts, &args.plan(), &author, (device, precision))?;
+        Ok::<_, TrainingError>((own, trained))
+    });
+    let (residual, Trained { delta, adapter, .. }) = trained.or_usage()?;
     write(args, &chain, delta, residual)?;
     match &args.adapter_out {
-        Some(folder) => export(&trained.adapter, &args.model.model, folder).or_usage(),
+        Some(folder) => export(&adapter, &args.model.model, folder).or_usage(),
         None => Ok(()),
     }
 }
@@ -135,13 +137,14 @@ pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
 fn train(
     checkpoint: &Checkpoint,
     state: &State,
+    residual: &mut Residual,
     texts: &Texts,
     plan: &Plan,
+    author: &Author<'_>,
     (device, precision): (Device, Option<Precision>),
-) -> Result<(Adapter, Trained), TrainingError> {
+) -> Result<Trained, TrainingError> {
     let model = checkpoint.load(device, precision)?;
-    let start = Adapter::from_state(state, device)?;
-    let bar = ProgressBar::new(plan.steps);
+    let bar = ProgressBar::new(plan.steps.saturating_add(plan.refining_steps));
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} steps, {msg}, {eta}") {
         bar.set_style(style);
     }
@@ -154,9 +157,10 @@ fn train(
         let (number, loss, learning_rate) = (step.number, step.loss, step.learning_rate);
         tracing::info!(target: "polai::train", number, loss, tokens_per_second = per_second, learning_rate, "Step");
     };
-    let trained = session::train(&model, checkpoint, &start, texts, plan, &mut on_step);
+    let session = Session { model: &model, checkpoint, texts, plan: *plan };
+    let trained = session::run(&session, state, residual, author, &mut on_step);
     bar.finish_and_clear();
-    Ok((start, trained?))
+    Ok(trained?)
 }
 
 /// A residual is kept like a state: integers of the adapter's shape.
@@ -173,14 +177,11 @@ fn write(args: &TrainArgs, chain: &Chain, delta: CheckedDelta, mut residual: Res
     let at = |error: std::io::Error| Exit::usage(error).context(args.out.display().to_string());
     write_durably(&args.out, delta.as_bytes(), Access::Everybody).map_err(at)?;
     let (id, size, changes) = (delta.update_id(), delta.as_bytes().len(), delta.change_count());
-    let all = residual.units().iter().map(|unit| f64::from(*unit).powi(2)).sum::<f64>();
     let change = Change::from(delta);
     residual.subtract(&change);
-    let left = residual.units().iter().map(|unit| f64::from(*unit).powi(2)).sum::<f64>();
     let mut state = chain.state.clone();
     let root = state.apply(&change).or_usage()?.root;
     println!("{}: {size} bytes, {changes} of {} values", args.out.display(), state.values().len());
-    println!("it carries {:.1} % of the energy of what was trained; --residual keeps the rest", 100.0 * (1.0 - left / all));
     println!("update id    {id}");
     println!("model head   {} -> {}", chain.head, model_head::child(chain.head, id));
     println!("state root   {} -> {root}", chain.state.root());

@@ -10,7 +10,7 @@ use super::{Progress, Recipe};
 use crate::{
     adapter::to_vec,
     batch::Batch,
-    corpus::Corpus,
+    corpus::{Corpus, Topic},
     device::Device,
     model::{ConfigError, Model, ModelConfig, ModelError},
     precision::Precision,
@@ -25,8 +25,21 @@ const TAG: &[u8] = b"pol-ai/embedded/v1";
 const THREADS: i32 = 2;
 const WARMUP_STEPS: u64 = 20;
 const CLIP_NORM: f64 = 1.0;
-/// The corpus of a training is another than the built-in one that `train` goes through, so that there is something left to learn.
+/// The corpus of `train` is another by its seed.
 const CORPUS_OFFSET: u64 = 1 << 40;
+/// Only the English topics: so there is much left to learn for the trainers of a devnet.
+const TOPICS: &[Topic] = &[
+    Topic::Events,
+    Topic::Facts,
+    Topic::Arithmetic,
+    Topic::Trade,
+    Topic::Weather,
+    Topic::Dialogue,
+    Topic::Code,
+    Topic::Advice,
+    Topic::Travel,
+    Topic::Craft,
+];
 
 /// Why no weights were made.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +98,7 @@ fn train(
     on_step: &mut dyn FnMut(Progress),
 ) -> Result<(), PretrainError> {
     let optimizer = AdamW { learning_rate: recipe.learning_rate, weight_decay: 0.1, ..AdamW::default() };
-    let mut stream = Stream { corpus: Corpus::new(seed.wrapping_add(CORPUS_OFFSET), &[]), next: 0, tokenizer, rest: Vec::new() };
+    let mut stream = Stream { corpus: Corpus::new(seed.wrapping_add(CORPUS_OFFSET), TOPICS), next: 0, tokenizer, rest: Vec::new() };
     let mut leaves = Vec::new();
     for parameter in model.parameters() {
         let moments = || parameter.tensor.f_zeros_like().map_err(TorchError::from);

@@ -28,7 +28,7 @@ impl Default for Recipe {
             vocabulary: 2_048,
             layers: 4,
             tokenizer_texts: 1_500,
-            steps: 300,
+            steps: 250,
             sequences: 16,
             length: 96,
             learning_rate: 4e-3,
@@ -45,7 +45,7 @@ const KEY_VALUE_HEADS: u32 = 2;
 impl Recipe {
     /// It in words, for hashes and for people.
     pub fn describe(&self) -> String {
-        format!("pol-ai/embedded/v1 {self:?} {}", self.config_json())
+        format!("pol-ai/embedded/v2 {self:?} {}", self.config_json())
     }
 
     /// The model's `config.json`.
