@@ -49,7 +49,9 @@ pub enum LocateError {
         place: PathBuf,
     },
     /// A file that is no GGUF file.
-    #[error("a file, but no GGUF file: expected a folder with {CONFIG_FILE}, tokenizer.json and safetensors files, or a GGUF file")]
+    #[error(
+        "a file, but no GGUF file: expected a folder with {CONFIG_FILE}, tokenizer.json and safetensors files, or a GGUF file"
+    )]
     NoModel,
     /// It is there and cannot be used.
     #[error(transparent)]

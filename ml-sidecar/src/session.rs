@@ -209,3 +209,6 @@ impl Session<'_> {
         Ok(tokens)
     }
 }
+
+#[cfg(test)]
+mod tests;

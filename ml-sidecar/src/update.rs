@@ -56,12 +56,7 @@ pub fn difference(start: &Adapter, trained: &Adapter) -> Result<Vec<i32>, Update
 ///
 /// # Errors
 /// [`UpdateError::Encode`]: there is too little of it; [`UpdateError::Refused`].
-pub fn encode_change(
-    context: &Context,
-    claims: &Claims,
-    key: &SigningKey,
-    change: &[i32],
-) -> Result<CheckedDelta, UpdateError> {
+pub fn encode_change(context: &Context, claims: &Claims, key: &SigningKey, change: &[i32]) -> Result<CheckedDelta, UpdateError> {
     match encode(context, claims, change)?.sign(key).check(context)? {
         Checked::Delta(delta) => Ok(delta),
         Checked::Merge(_) | Checked::Void(_) => Err(UpdateError::Kind),

@@ -57,7 +57,11 @@ impl ChainArgs {
             let spec = ChainSpec::parse(&String::from_utf8_lossy(&text)).or_usage()?;
             let parameters = spec.parameters();
             if parameters.shape != shape || parameters.manifest_hash != manifest {
-                let said = format!("{}: another base model: its manifest is {}, not {manifest}", path.display(), parameters.manifest_hash);
+                let said = format!(
+                    "{}: another base model: its manifest is {}, not {manifest}",
+                    path.display(),
+                    parameters.manifest_hash
+                );
                 return Err(Exit::usage(said));
             }
             Ok(spec)

@@ -99,7 +99,11 @@ fn print_energy(change: &Change, shape: &Shape) {
     }
     if let Some((module, energy)) = modules.iter().max_by(|a, b| a.1.total_cmp(b.1)) {
         let name = format!("{:?}", module.projection).to_lowercase();
-        println!("  greatest: layer {} {name}, {:.1} % (models of 8 layers or more: at most 25 %)", module.layer, 100.0 * energy / total);
+        println!(
+            "  greatest: layer {} {name}, {:.1} % (models of 8 layers or more: at most 25 %)",
+            module.layer,
+            100.0 * energy / total
+        );
     }
 }
 

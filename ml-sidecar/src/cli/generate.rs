@@ -49,9 +49,7 @@ impl GenerateArgs {
     const fn choice(&self) -> Choice {
         match self.temperature {
             None => Choice::Greedy,
-            Some(temperature) => {
-                Choice::Sampled { temperature, top_p: self.top_p, top_k: self.top_k, seed: self.seed }
-            }
+            Some(temperature) => Choice::Sampled { temperature, top_p: self.top_p, top_k: self.top_k, seed: self.seed },
         }
     }
 }

@@ -83,9 +83,9 @@ impl Opened {
 /// Only what our own making of a model runs into is no mistake of the operator, but for the disk.
 fn exit(error: LocateError) -> Exit {
     match &error {
-        LocateError::Embedded(
-            EmbeddedError::Tokenizer(_) | EmbeddedError::Pretrain(_) | EmbeddedError::Checkpoint(_),
-        ) => Exit::failure(error),
+        LocateError::Embedded(EmbeddedError::Tokenizer(_) | EmbeddedError::Pretrain(_) | EmbeddedError::Checkpoint(_)) => {
+            Exit::failure(error)
+        }
         _ => Exit::usage(error),
     }
 }
@@ -163,7 +163,13 @@ fn info(opened: &Opened) -> Result<(), Exit> {
     let config = &opened.checkpoint.config;
     let shape = &config.shape;
     println!("{}", opened.place.display());
-    println!("{:?}, {} parameters, {} tokens, {} positions", config.family, config.parameter_count(), config.vocabulary, config.positions);
+    println!(
+        "{:?}, {} parameters, {} tokens, {} positions",
+        config.family,
+        config.parameter_count(),
+        config.vocabulary,
+        config.positions
+    );
     println!(
         "{} layers, hidden {}, query {}, key and value {}, intermediate {}",
         shape.layers(),

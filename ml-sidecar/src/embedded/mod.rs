@@ -132,13 +132,7 @@ fn is_whole(folder: &Path, recipe: &Recipe, seed: u64) -> Result<bool, String> {
     Ok(true)
 }
 
-fn make(
-    cache: &Path,
-    folder: &Path,
-    recipe: &Recipe,
-    seed: u64,
-    on_step: &mut dyn FnMut(Progress),
-) -> Result<(), EmbeddedError> {
+fn make(cache: &Path, folder: &Path, recipe: &Recipe, seed: u64, on_step: &mut dyn FnMut(Progress)) -> Result<(), EmbeddedError> {
     tracing::info!(target: "polai::ml", seed, steps = recipe.steps, "making the embedded model, once: a development model that knows nothing");
     let tokenizer_json = tokenizer::train(recipe, seed)?;
     let config_json = recipe.config_json();

@@ -98,7 +98,8 @@ fn train(
     on_step: &mut dyn FnMut(Progress),
 ) -> Result<(), PretrainError> {
     let optimizer = AdamW { learning_rate: recipe.learning_rate, weight_decay: 0.1, ..AdamW::default() };
-    let mut stream = Stream { corpus: Corpus::new(seed.wrapping_add(CORPUS_OFFSET), TOPICS), next: 0, tokenizer, rest: Vec::new() };
+    let mut stream =
+        Stream { corpus: Corpus::new(seed.wrapping_add(CORPUS_OFFSET), TOPICS), next: 0, tokenizer, rest: Vec::new() };
     let mut leaves = Vec::new();
     for parameter in model.parameters() {
         let moments = || parameter.tensor.f_zeros_like().map_err(TorchError::from);
@@ -221,7 +222,8 @@ impl Drawn {
     /// Uniform, with the variance that keeps a layer's output as large as its input; embeddings smaller, for they are the head too.
     fn row(&self, name: &str, row: u64, columns: u64) -> Vec<f32> {
         let bound = if name.contains("embed") { 0.04 } else { (1.0 / columns.max(1) as f64).sqrt() };
-        let block = |block: u64| sha256(&[TAG, &self.seed.to_le_bytes(), name.as_bytes(), &row.to_le_bytes(), &block.to_le_bytes()]);
+        let block =
+            |block: u64| sha256(&[TAG, &self.seed.to_le_bytes(), name.as_bytes(), &row.to_le_bytes(), &block.to_le_bytes()]);
         let value = |word: &[u8; 4]| ((f64::from(u32::from_le_bytes(*word)) / 2_147_483_648.0 - 1.0) * bound) as f32;
         let values = (0..columns.div_ceil(8)).flat_map(|index| block(index).as_chunks().0.iter().map(value).collect::<Vec<_>>());
         values.take(usize::try_from(columns).unwrap_or(usize::MAX)).collect()
@@ -234,7 +236,8 @@ fn save(model: &Model) -> Result<Vec<u8>, PretrainError> {
     for parameter in model.parameters() {
         let mut start = 0;
         for (name, rows) in parameter.parts {
-            let part = parameter.tensor.f_detach().and_then(|tensor| tensor.f_narrow(0, start, rows)).map_err(TorchError::from)?;
+            let part =
+                parameter.tensor.f_detach().and_then(|tensor| tensor.f_narrow(0, start, rows)).map_err(TorchError::from)?;
             let sides = part.size().iter().map(|side| usize::try_from(*side).unwrap_or_default()).collect::<Vec<_>>();
             let bytes: Vec<u8> = to_vec(&part)?.iter().flat_map(|value| value.to_le_bytes()).collect();
             tensors.push((name, sides, bytes));

@@ -24,15 +24,7 @@ pub struct Recipe {
 impl Default for Recipe {
     /// The model that people get.
     fn default() -> Self {
-        Self {
-            vocabulary: 2_048,
-            layers: 4,
-            tokenizer_texts: 1_500,
-            steps: 250,
-            sequences: 16,
-            length: 96,
-            learning_rate: 4e-3,
-        }
+        Self { vocabulary: 2_048, layers: 4, tokenizer_texts: 1_500, steps: 250, sequences: 16, length: 96, learning_rate: 4e-3 }
     }
 }
 

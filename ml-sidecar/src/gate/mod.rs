@@ -101,11 +101,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError`].
-    pub fn new(
-        model: Model,
-        texts: Vec<Vec<u32>>,
-        references: Option<&[NanoNats; SELF_TEST_TEXTS]>,
-    ) -> Result<Self, GateError> {
+    pub fn new(model: Model, texts: Vec<Vec<u32>>, references: Option<&[NanoNats; SELF_TEST_TEXTS]>) -> Result<Self, GateError> {
         model.precision().check_for_gate(model.device())?;
         if texts.len() != GATE_TEXTS {
             return Err(GateError::Texts { found: texts.len() });

@@ -47,8 +47,7 @@ impl Model {
             ];
         }
         let [query, key, value] = [Projection::Q, Projection::K, Projection::V].map(rows);
-        let weights =
-            [("self_attn.q_proj.weight", query), ("self_attn.k_proj.weight", key), ("self_attn.v_proj.weight", value)];
+        let weights = [("self_attn.q_proj.weight", query), ("self_attn.k_proj.weight", key), ("self_attn.v_proj.weight", value)];
         let biases = [("self_attn.q_proj.bias", query), ("self_attn.k_proj.bias", key), ("self_attn.v_proj.bias", value)];
         let mut all = vec![
             parameter(&block.norm, &[("input_layernorm.weight", hidden)]),
