@@ -10,13 +10,13 @@ use pol_core::{
     delta::{Claims, Profile, encode},
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use support::{World, recipe};
+use support::{TINY, World};
 
 const WEIGHTS: &str = "model.safetensors";
 const NORM: &str = "model.norm.weight";
 
 fn world() -> World {
-    World::new(&recipe(1))
+    World::new(&TINY)
 }
 
 /// `eval` of the world's model is refused with these words.
@@ -98,7 +98,7 @@ fn nan_weights() {
 fn a_tokenizer_of_another_model() {
     let (world, config) = (world(), "config.json");
     let text = fs::read_to_string(world.model_file(config)).unwrap();
-    fs::write(world.model_file(config), text.replace("\"vocab_size\":512", "\"vocab_size\":300")).unwrap();
+    fs::write(world.model_file(config), text.replace("\"vocab_size\":320", "\"vocab_size\":300")).unwrap();
     model_refused(&world, "tokenizer and model do not match");
     fs::write(world.model_file(config), text).unwrap();
     fs::write(world.model_file("tokenizer.json"), "{}").unwrap();
@@ -111,21 +111,7 @@ fn a_delta_of_another_genesis_another_head_damaged_or_too_long() {
     let (model, delta) = (world.model(), world.path("d.pld"));
     let refused = |part: &str| world.refused(&["gate", "--model", model, "--delta", &delta], part);
     refused("No such file");
-    world.done(&[
-        "train",
-        "--model",
-        model,
-        "--steps",
-        "1",
-        "--refining-steps",
-        "0",
-        "--batch",
-        "1",
-        "--length",
-        "16",
-        "--out",
-        &delta,
-    ]);
+    world.say(&format!("train --model {model} --steps 1 --refining-steps 0 --batch 1 --length 16 --out {delta}"));
     let other_head = "11".repeat(32);
     world.refused(&["gate", "--model", model, "--delta", &delta, "--head", &other_head], &format!("not {other_head}"));
     let good = fs::read(&delta).unwrap();
@@ -152,21 +138,7 @@ fn a_delta_of_another_genesis_another_head_damaged_or_too_long() {
 fn a_state_and_texts_that_are_none() {
     let world = world();
     let (model, delta, texts) = (world.model(), world.path("d.pld"), world.write("texts.txt", b"one line\n"));
-    world.done(&[
-        "train",
-        "--model",
-        model,
-        "--steps",
-        "1",
-        "--refining-steps",
-        "0",
-        "--batch",
-        "1",
-        "--length",
-        "16",
-        "--out",
-        &delta,
-    ]);
+    world.say(&format!("train --model {model} --steps 1 --refining-steps 0 --batch 1 --length 16 --out {delta}"));
     world.refused(&["gate", "--model", model, "--delta", &delta, "--dev-texts", &texts], "DEV_TEXTS: 1 texts, expected 512");
     world.refused(&["gate", "--model", model, "--delta", &delta, "--state", &texts], "not a state file");
     world.refused(&["gate", "--model", model, "--delta", &delta, "--chain", &texts], "chain.toml");

@@ -11,7 +11,7 @@ use pol_core::{
     delta::{Claims, Profile, encode},
     model_head,
 };
-use support::{World, recipe};
+use support::{SMALL, World};
 
 /// Own text: the protocol, line by line.
 const PROTOCOL: &str = include_str!("../../docs/PROTOCOL.md");
@@ -45,19 +45,8 @@ fn own_text(world: &World) -> (String, String) {
 fn train_judge_and_export(world: &World, steps: &str) {
     let model = world.model();
     let [delta, state, lora] = ["d.pld", "s.pols", "lora"].map(|name| world.path(name));
-    let said = world.done(&[
-        "train",
-        "--model",
-        model,
-        "--steps",
-        steps,
-        "--learning-rate",
-        "3e-3",
-        "--out",
-        &delta,
-        "--state-out",
-        &state,
-    ]);
+    let said =
+        world.say(&format!("train --model {model} --learning-rate 3e-3 --out {delta} --state-out {state} --steps {steps}"));
     let heads = said.lines().find_map(|line| line.strip_prefix("model head")).unwrap().to_owned();
     let (before, after) = heads.trim().split_once(" -> ").unwrap();
     let id = said.lines().find_map(|line| line.strip_prefix("update id")).unwrap().trim().parse().unwrap();
@@ -94,34 +83,20 @@ fn own_text_lowers_the_held_out_loss(world: &World, steps: &str, by: f64) {
     let (train, held_out) = own_text(world);
     let (delta, lora) = (world.path("own.pld"), world.path("own-lora"));
     let before = loss(world, &["--texts", &held_out]);
-    let [model, out] = [world.model(), &delta];
-    world.done(&[
-        "train",
-        "--model",
-        model,
-        "--steps",
-        steps,
-        "--refining-steps",
-        "0",
-        "--data",
-        &train,
-        "--out",
-        out,
-        "--adapter-out",
-        &lora,
-    ]);
+    let flags = format!("--refining-steps 0 --data {train} --out {delta} --adapter-out {lora} --steps {steps}");
+    world.say(&format!("train --model {} {flags}", world.model()));
     let after = loss(world, &["--texts", &held_out, "--adapter", &lora]);
     assert!(after < before * by, "{before} -> {after}");
 }
 
 #[test]
 fn a_trained_delta_is_acked_and_a_random_one_is_not() {
-    train_judge_and_export(&World::new(&recipe(40)), "30");
+    train_judge_and_export(&World::new(&SMALL), "25 --batch 4 --length 64");
 }
 
 #[test]
 fn training_on_own_text_lowers_the_loss_of_text_that_was_held_out() {
-    own_text_lowers_the_held_out_loss(&World::new(&recipe(40)), "40", 0.99);
+    own_text_lowers_the_held_out_loss(&World::new(&SMALL), "30 --batch 4 --length 64", 0.99);
 }
 
 #[test]
@@ -134,13 +109,27 @@ fn long_the_embedded_model_learns_a_real_text_in_200_steps_and_its_deltas_are_ac
 /// What one delta leaves out comes with the next: a chain of one trainer.
 #[test]
 fn trainings_that_go_on_from_each_other_are_acked_one_after_the_other() {
-    let world = World::new(&recipe(40));
+    let world = World::new(&SMALL);
     let (model, residual) = (world.model(), world.path("r.pols"));
     let mut at: Vec<String> = Vec::new();
     for round in ["1", "2", "3"] {
         let (delta, state) = (world.path(&format!("{round}.pld")), world.path(&format!("{round}.pols")));
         let place: Vec<&str> = at.iter().map(String::as_str).collect();
-        let flags = ["train", "--model", model, "--steps", "15", "--learning-rate", "3e-3", "--seed", round];
+        let flags = [
+            "train",
+            "--model",
+            model,
+            "--steps",
+            "15",
+            "--batch",
+            "4",
+            "--length",
+            "64",
+            "--learning-rate",
+            "3e-3",
+            "--seed",
+            round,
+        ];
         let files = ["--residual", &residual, "--out", &delta, "--state-out", &state];
         let said = world.done(&[&flags[..], &files[..], &place[..]].concat());
         let judged = world.done(&[&["gate", "--model", model, "--delta", &delta][..], &place[..]].concat());

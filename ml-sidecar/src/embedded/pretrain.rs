@@ -21,8 +21,6 @@ use crate::{
 };
 
 const TAG: &[u8] = b"pol-ai/embedded/v1";
-/// Always as many, so that the bytes do not depend on a flag.
-const THREADS: i32 = 2;
 const WARMUP_STEPS: u64 = 20;
 const CLIP_NORM: f64 = 1.0;
 /// The corpus of `train` is another by its seed.
@@ -83,7 +81,7 @@ pub(super) fn weights(
     let drawn = Drawn { shapes: expected(&config), seed };
     let model = Model::load(&drawn, config, Device::cpu(), Precision::F32)?;
     let threads = tch::get_num_threads();
-    tch::set_num_threads(THREADS);
+    tch::set_num_threads(recipe.threads);
     let trained = train(recipe, seed, &model, &tokenizer, on_step);
     tch::set_num_threads(threads);
     trained?;

@@ -19,12 +19,23 @@ pub struct Recipe {
     pub length: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
+    /// Threads; a part of the recipe, so that no flag changes the bytes.
+    pub threads: i32,
 }
 
 impl Default for Recipe {
     /// The model that people get.
     fn default() -> Self {
-        Self { vocabulary: 2_048, layers: 4, tokenizer_texts: 1_500, steps: 250, sequences: 16, length: 96, learning_rate: 4e-3 }
+        Self {
+            vocabulary: 2_048,
+            layers: 4,
+            tokenizer_texts: 1_500,
+            steps: 250,
+            sequences: 16,
+            length: 96,
+            learning_rate: 4e-3,
+            threads: 2,
+        }
     }
 }
 

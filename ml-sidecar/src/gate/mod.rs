@@ -212,7 +212,7 @@ fn own_self_test(own: &[Option<NanoNats>; SELF_TEST_TEXTS]) -> SelfTest {
     self_test(own, &known)
 }
 
-fn predicted(tokens: &[u32]) -> u64 {
+const fn predicted(tokens: &[u32]) -> u64 {
     tokens.len().saturating_sub(1) as u64
 }
 

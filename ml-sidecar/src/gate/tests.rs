@@ -70,21 +70,22 @@ fn what_lowers_the_loss_is_acked_what_raises_it_is_a_clear_fail_and_nothing_is_a
     assert_eq!((&acked.ruling, acked.verdict()), (&Ruling::Loss(Verdict::Ack(AckReason::Better)), "ACK"));
     assert!(acked.is_ack() && acked.ratio() < 0.999 && acked.texts == TextSet::Full);
     assert_eq!(acked.tokens, gate.texts.iter().map(|text| text.len() as u64 - 1).sum::<u64>());
-    let mut child = state.clone();
+    let mut child = state;
     assert_eq!(acked.result_root, Some(child.apply(&good).unwrap().root));
     let failed = judge(&mut gate, &bad, Extent::Full);
     assert_eq!(failed.ruling, Ruling::Loss(Verdict::ClearFail(ClearFailReason::Worse)));
     let nothing = judge(&mut gate, &sparse([(0, 1)].into_iter()), Extent::Full);
     assert_eq!(nothing.ruling, Ruling::Loss(Verdict::Abstain(AbstainReason::NotBetter)));
     let line = acked.to_string();
-    assert!(line.starts_with("Loss gate: ACK, loss ") && line.contains("ratio 0.9") && line.contains("on cpu in fp32"), "{line}");
+    assert!(line.starts_with("Loss gate: ACK, loss ") && line.contains("(ratio 0.") && line.contains("on cpu in fp32"), "{line}");
 }
 
 #[test]
 fn a_change_that_explodes_the_loss_is_a_clear_fail_and_one_beyond_the_bounds_adds_zero() {
     let mut gate = gate(None);
     let count = gate.model().shape().value_count();
-    let huge = sparse((0..count).map(|index| (index, (1 << 29) - 1)));
+    let state = state(&gate);
+    let huge = sparse(bad(&gate, &state).iter().map(|(index, value)| (index, value * 40)));
     let exploded = judge(&mut gate, &huge, Extent::Full);
     assert!(matches!(exploded.ruling, Ruling::Loss(Verdict::ClearFail(_))), "{exploded}");
     let beyond = sparse((0..count).map(|index| (index, (1 << 30) - 1)));
@@ -127,7 +128,7 @@ fn the_loss_before_is_measured_once_per_head_and_again_for_another_state() {
     let again = judge(&mut gate, &change, Extent::Full);
     assert_eq!((first.losses, first.ruling), (again.losses, again.ruling));
     // Another head whose state is another: its losses are its own, and the oldest head goes.
-    let mut child = own.clone();
+    let mut child = own;
     child.apply(&change).unwrap();
     for number in 2..5 {
         let head = ModelHead([number; 32]);

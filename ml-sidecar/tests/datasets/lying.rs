@@ -89,7 +89,8 @@ fn a_whole_file_with_another_hash_is_thrown_away() {
 #[test]
 fn a_content_encoding_nobody_asked_for_is_refused() {
     let error = hub_error(Fault::Encoding, "wikipedia_simple");
-    assert!(matches!(error, HubError::Answer { .. }), "{error:?}");
+    // Whether the HTTP client knows the encoding depends on what other crates ask of it: then it finds no gzip.
+    assert!(matches!(error, HubError::Answer { .. } | HubError::Stopped { .. }), "{error:?}");
 }
 
 #[test]

@@ -10,10 +10,21 @@ use std::{
 
 use ml_sidecar::embedded::{self, Recipe};
 
-/// A model that is made in seconds.
-pub(crate) fn recipe(steps: u64) -> Recipe {
-    Recipe { vocabulary: 512, layers: 2, tokenizer_texts: 100, steps, sequences: 8, length: 64, learning_rate: 4e-3 }
-}
+/// A model that is made in seconds and can learn.
+pub(crate) const SMALL: Recipe = Recipe {
+    vocabulary: 512,
+    layers: 2,
+    tokenizer_texts: 60,
+    steps: 30,
+    sequences: 4,
+    length: 64,
+    learning_rate: 4e-3,
+    threads: 1,
+};
+
+/// A model that is made at once.
+pub(crate) const TINY: Recipe =
+    Recipe { vocabulary: 320, layers: 1, tokenizer_texts: 20, steps: 1, sequences: 1, length: 8, ..SMALL };
 
 /// A folder with a model.
 pub(crate) struct World {
@@ -58,6 +69,11 @@ impl World {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same, of arguments with spaces between them.
+    pub(crate) fn say(&self, line: &str) -> String {
+        self.done(&line.split_whitespace().collect::<Vec<_>>())
     }
 
     /// One line and exit code 2.
