@@ -45,8 +45,7 @@ fn own_text(world: &World) -> (String, String) {
 fn train_judge_and_export(world: &World, steps: &str) {
     let model = world.model();
     let [delta, state, lora] = ["d.pld", "s.pols", "lora"].map(|name| world.path(name));
-    let said =
-        world.say(&format!("train --model {model} --learning-rate 3e-3 --out {delta} --state-out {state} --steps {steps}"));
+    let said = world.say(&format!("train --model {model} --out {delta} --state-out {state} --steps {steps}"));
     let heads = said.lines().find_map(|line| line.strip_prefix("model head")).unwrap().to_owned();
     let (before, after) = heads.trim().split_once(" -> ").unwrap();
     let id = said.lines().find_map(|line| line.strip_prefix("update id")).unwrap().trim().parse().unwrap();
@@ -91,7 +90,7 @@ fn own_text_lowers_the_held_out_loss(world: &World, steps: &str, by: f64) {
 
 #[test]
 fn a_trained_delta_is_acked_and_a_random_one_is_not() {
-    train_judge_and_export(&World::new(&SMALL), "25 --batch 4 --length 64");
+    train_judge_and_export(&World::new(&SMALL), "40 --learning-rate 1e-2 --batch 4 --length 64");
 }
 
 #[test]
@@ -102,7 +101,7 @@ fn training_on_own_text_lowers_the_loss_of_text_that_was_held_out() {
 #[test]
 fn long_the_embedded_model_learns_a_real_text_in_200_steps_and_its_deltas_are_acked() {
     let world = World::new(&Recipe::default());
-    train_judge_and_export(&world, "100");
+    train_judge_and_export(&world, "100 --learning-rate 4e-3");
     own_text_lowers_the_held_out_loss(&world, "200", 0.95);
 }
 

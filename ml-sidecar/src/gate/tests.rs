@@ -80,12 +80,30 @@ fn what_lowers_the_loss_is_acked_what_raises_it_is_a_clear_fail_and_nothing_is_a
     assert!(line.starts_with("Loss gate: ACK, loss ") && line.contains("(ratio 0.") && line.contains("on cpu in fp32"), "{line}");
 }
 
+/// Texts that the model itself would write: their loss is low, and can rise.
+fn liked(model: &Model) -> Vec<Vec<u32>> {
+    let text = |text: usize| {
+        let mut all = tokens(model, &format!("liked {text}"), 2);
+        let prompt = all.clone();
+        let mut push = |token| {
+            all.push(token);
+            true
+        };
+        crate::generate::generate(model, None, &prompt, 8, crate::generate::Choice::Greedy, &mut push).unwrap();
+        all
+    };
+    let some: Vec<Vec<u32>> = (0..8).map(text).collect();
+    some.iter().cycle().take(GATE_TEXTS).cloned().collect()
+}
+
 #[test]
 fn a_change_that_explodes_the_loss_is_a_clear_fail_and_one_beyond_the_bounds_adds_zero() {
-    let mut gate = gate(None);
+    let model = model(QWEN2);
+    let texts = liked(&model);
+    let mut gate = Gate::new(model, texts, None).unwrap();
     let count = gate.model().shape().value_count();
-    let state = state(&gate);
-    let huge = sparse(bad(&gate, &state).iter().map(|(index, value)| (index, value * 40)));
+    let sign = |index: u32| if pol_core::sha256(&[&index.to_le_bytes()])[0] & 1 == 0 { 1 } else { -1 };
+    let huge = sparse((0..count).map(|index| (index, sign(index) << 29)));
     let exploded = judge(&mut gate, &huge, Extent::Full);
     assert!(matches!(exploded.ruling, Ruling::Loss(Verdict::ClearFail(_))), "{exploded}");
     let beyond = sparse((0..count).map(|index| (index, (1 << 30) - 1)));

@@ -39,7 +39,7 @@ fn world(cache: &Path) -> World {
 }
 
 fn plan(steps: u64, refining_steps: u64) -> Plan {
-    let optimizer = AdamW { learning_rate: 3e-3, ..AdamW::default() };
+    let optimizer = AdamW { learning_rate: 1e-2, ..AdamW::default() };
     Plan { steps, refining_steps, sequences: 4, length: 48, options: TrainerOptions { optimizer, ..TrainerOptions::default() } }
 }
 
@@ -81,7 +81,7 @@ fn a_refined_delta_lowers_the_loss_more_than_a_cut_one() {
         world.model.losses(Some(&adapter), &held_out).unwrap().mean().unwrap()
     };
     let before = world.model.losses(None, &held_out).unwrap().mean().unwrap();
-    let (cut, refined) = (loss(plan(24, 0)), loss(plan(12, 12)));
+    let (cut, refined) = (loss(plan(40, 0)), loss(plan(20, 20)));
     assert!(refined < cut && refined < before * 0.999, "{before} {cut} {refined}");
 }
 
