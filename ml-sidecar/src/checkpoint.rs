@@ -8,7 +8,7 @@ use crate::{
     precision::{Precision, PrecisionError},
     tokens::{Tokenizer, TokenizerError},
     torch::TorchError,
-    weights::{Safetensors, WeightError, WeightSource, read_bounded},
+    weights::{GgufWeights, Safetensors, WeightError, WeightSource, read_bounded},
 };
 
 /// Name of the config in a model folder.
@@ -53,6 +53,17 @@ impl Checkpoint {
         Self::new(config, Tokenizer::open(folder)?, Box::new(Safetensors::open(folder)?))
     }
 
+    /// Opens a GGUF file, which holds all three.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn open_gguf(path: &Path) -> Result<Self, CheckpointError> {
+        let weights = GgufWeights::open(path)?;
+        let config = ModelConfig::parse(&weights.config_json())?;
+        let tokenizer = Tokenizer::parse(&weights.tokenizer_json()?)?;
+        Self::new(config, tokenizer, Box::new(weights))
+    }
+
     /// Puts together what was read elsewhere, when it belongs together.
     ///
     /// # Errors
@@ -61,6 +72,16 @@ impl Checkpoint {
         tokenizer.check_fits(config.vocabulary)?;
         crate::weights::check(&*weights, &config)?;
         Ok(Self { config, tokenizer, weights })
+    }
+
+    /// A text's tokens, at most as many as the model has positions.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Tokenizer`].
+    pub fn tokens(&self, text: &str) -> Result<Vec<u32>, CheckpointError> {
+        let mut tokens = self.tokenizer.encode(text)?;
+        tokens.truncate(self.config.positions as usize);
+        Ok(tokens)
     }
 
     /// Loads the weights, by default with the numbers that suit the device.

@@ -20,17 +20,24 @@ pub mod corpus;
 pub mod data;
 pub mod device;
 mod digest;
+pub mod embedded;
 pub mod fetch;
+pub mod gate;
+pub mod generate;
 pub mod gguf;
 pub mod hub;
+pub mod local;
+pub mod locate;
 pub mod loss;
 pub mod model;
 pub mod precision;
 pub mod runtime;
+pub mod session;
 pub mod texts;
 pub mod tokens;
 pub mod torch;
 pub mod train;
+pub mod update;
 pub mod weights;
 
 #[cfg(test)]

@@ -38,8 +38,10 @@ fn mistakes_are_one_line_and_code_2() {
     fs::write(&texts, "a line\n").unwrap();
     refused(&["device", "--device", "gpu"], "expected auto, cpu, cuda or cuda:N");
     refused(&["device", "--device", "cuda:63"], "device cuda:63");
-    refused(&["eval", "--model", &model, "--texts", &texts], "config.json: No such file");
+    refused(&["eval", "--model", &model, "--texts", &texts], "No such file");
+    refused(&["eval", "--model", "smoll", "--texts", &texts], "expected embedded, smollm2-135m, a folder");
     fs::create_dir(&model).unwrap();
+    refused(&["eval", "--model", &model, "--texts", &texts], "config.json: No such file");
     fs::write(Path::new(&model).join("config.json"), r#"{"model_type":"gpt2"}"#).unwrap();
     refused(&["eval", "--model", &model, "--texts", &texts], "model_type is gpt2: not supported");
     refused(&["adapter", "info", &path("none")], "No such file");

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use pol_core::state::{Factor, Projection, Shape};
 use pol_kit::exit::{Exit, OrUsage as _};
 
-use super::{ComputeArgs, ModelArgs};
+use super::{Cli, ModelArgs};
 use crate::{
     adapter::{Adapter, export, import, merge, read_state, write_state},
     device::Device,
@@ -82,7 +82,7 @@ pub fn load_adapter(path: &Path, device: Device) -> Result<Adapter, Exit> {
     loaded.map_err(|exit| exit.context(format!("adapter {}", path.display())))
 }
 
-pub(super) fn run(compute: &ComputeArgs, command: &AdapterCommand) -> Result<(), Exit> {
+pub(super) fn run(cli: &Cli, command: &AdapterCommand) -> Result<(), Exit> {
     match command {
         AdapterCommand::Export { from, to, base } => export(&load_adapter(from, Device::cpu())?, base, to).or_usage(),
         AdapterCommand::Import { from, to } => {
@@ -91,16 +91,16 @@ pub(super) fn run(compute: &ComputeArgs, command: &AdapterCommand) -> Result<(),
             println!("root {}", state.root());
             Ok(())
         }
-        AdapterCommand::Merge { from, to, model, text } => merge_into(compute, from, to, model, text),
+        AdapterCommand::Merge { from, to, model, text } => merge_into(cli, from, to, model, text),
         AdapterCommand::Info { path } => info(&load_adapter(path, Device::cpu())?),
         AdapterCommand::Diff { a, b } => diff(&load_adapter(a, Device::cpu())?, &load_adapter(b, Device::cpu())?),
     }
 }
 
 /// Merges, then compares with the unmerged adapter: people see what merging costs.
-fn merge_into(compute: &ComputeArgs, from: &Path, to: &Path, args: &ModelArgs, text: &str) -> Result<(), Exit> {
-    let checkpoint = args.open()?;
-    compute.start()?;
+fn merge_into(cli: &Cli, from: &Path, to: &Path, args: &ModelArgs, text: &str) -> Result<(), Exit> {
+    let checkpoint = args.open(cli)?.checkpoint;
+    cli.compute.start()?;
     let adapter = load_adapter(from, Device::cpu())?;
     merge(&*checkpoint.weights, &checkpoint.config, &adapter, to).or_usage()?;
     let tokens = checkpoint.tokenizer.encode(text).or_usage()?;

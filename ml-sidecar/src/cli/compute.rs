@@ -1,12 +1,12 @@
 //! Flags of everything that computes, and what follows from them.
 
-use std::{num::NonZeroUsize, path::Path};
+use std::num::NonZeroUsize;
 
 use clap::Args;
 use pol_kit::exit::{Exit, OrUsage as _};
 
 use crate::{
-    checkpoint::{self, Checkpoint},
+    checkpoint,
     device::{self, Choice, Device},
     precision::Precision,
     runtime,
@@ -24,25 +24,6 @@ pub struct ComputeArgs {
     /// Numbers of the base model: fp32, bf16 or fp16; by default those that suit the device
     #[arg(long, env = "POLAI_PRECISION", value_name = "PRECISION", global = true)]
     pub precision: Option<Precision>,
-}
-
-/// Which model.
-#[derive(Debug, Clone, Args)]
-pub struct ModelArgs {
-    /// The base model: a folder with config.json, tokenizer.json and safetensors files
-    #[arg(long, env = "POLAI_MODEL", value_name = "MODEL")]
-    pub model: String,
-}
-
-impl ModelArgs {
-    /// Opens the model, without loading it.
-    ///
-    /// # Errors
-    /// There is none, or it is not one that can be run: the operator's fault.
-    pub fn open(&self) -> Result<Checkpoint, Exit> {
-        let opened = Checkpoint::open(Path::new(&self.model)).or_usage();
-        opened.map_err(|exit| exit.context(format!("model {}", self.model)))
-    }
 }
 
 /// LibTorch, set up, with its device.

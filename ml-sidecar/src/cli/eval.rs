@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use clap::Args;
 use pol_kit::exit::{Exit, OrUsage as _};
 
-use super::{ComputeArgs, ModelArgs, load_adapter, read_texts};
+use super::{Cli, ModelArgs, load_adapter, read_texts};
 use crate::{checkpoint::CheckpointError, loss::Losses, model::ModelError};
 
 /// Flags of `eval`.
@@ -36,18 +36,15 @@ enum EvalError {
     Adapter(String),
 }
 
-pub(super) fn run(compute: &ComputeArgs, args: &EvalArgs) -> Result<(), Exit> {
-    let checkpoint = args.model.open()?;
-    let most = checkpoint.config.positions as usize;
+pub(super) fn run(cli: &Cli, args: &EvalArgs) -> Result<(), Exit> {
+    let checkpoint = args.model.open(cli)?.checkpoint;
     let mut tokens = Vec::new();
     for text in read_texts(&args.texts)? {
         let text: String = text.chars().take(args.chars.unwrap_or(usize::MAX)).collect();
-        let mut ids = checkpoint.tokenizer.encode(&text).or_usage()?;
-        ids.truncate(most);
-        tokens.push(ids);
+        tokens.push(checkpoint.tokens(&text).or_usage()?);
     }
-    let precision = compute.precision;
-    let compute = compute.start()?;
+    let precision = cli.compute.precision;
+    let compute = cli.compute.start()?;
     let (losses, seconds) = compute
         .run(|device| {
             let model = checkpoint.load(device, precision)?;

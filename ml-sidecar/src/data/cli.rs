@@ -7,9 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pol_kit::exit::{Exit, OrUsage as _};
 
 use super::{
-    acquire::{AcquireError, DataAcquisition, Event, Request},
+    acquire::DataAcquisition,
     registry::{DATASETS, Named},
     report::{self, Statistics},
+    request::{AcquireError, Event, Request},
     set::{TextSource as _, Texts},
 };
 use crate::hub::{Hub, HubArgs};
@@ -58,7 +59,7 @@ pub struct SourceArgs {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "num_samples")]
     pub samples_per_dataset: Option<u64>,
     /// Files or folders of this machine instead: txt (an empty line after each text), jsonl, parquet
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "auto_data")]
+    #[arg(long, visible_alias = "data", value_name = "PATH", num_args = 1.., conflicts_with = "auto_data")]
     pub data_file: Vec<PathBuf>,
     /// Column or field of the text in such files
     #[arg(long, value_name = "NAME", default_value = "text")]

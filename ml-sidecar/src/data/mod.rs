@@ -20,9 +20,10 @@ mod parquet;
 mod read;
 mod registry;
 mod report;
+mod request;
 mod set;
 
-pub use acquire::{AcquireError, DataAcquisition, Event, Request, SAMPLES_DEFAULT};
+pub use acquire::{DataAcquisition, SAMPLES_DEFAULT};
 pub use cli::{CacheArgs, DataCommand, DatasetsArgs, PreviewArgs, SourceArgs};
 pub use corpus_set::{CORPUS_TEXTS, CorpusSet};
 pub use filter::{Filter, Limits, Refusal};
@@ -33,4 +34,5 @@ pub use parquet::PAGE_BYTES_MAX;
 pub use read::{Counts, Format, Packing, ReadError, TextFile};
 pub use registry::{DATASETS, Dataset, Named, UnknownDataset};
 pub use report::{Statistics, list, save};
+pub use request::{AcquireError, Event, Request};
 pub use set::{About, Contribution, SampleSet, SetError, TEXTS_MAX, TextSource, Texts, sample_id};

@@ -45,6 +45,11 @@ fn is_pickle(path: &str) -> bool {
     path.ends_with(".bin") || path.ends_with(".pt") || path.ends_with(".pth")
 }
 
+/// Where `owner/name` lies once it was fetched.
+pub fn place(id: &str, cache: &Path) -> PathBuf {
+    cache.join(id.replace('/', "--"))
+}
+
 /// Fetches config, tokenizer and safetensors of `owner/name` into `cache/owner--name`, and returns that folder. What is there already is not
 /// fetched again; what comes is compared with the hub's hashes.
 ///
@@ -66,7 +71,7 @@ pub fn hub_model(id: &str, hub: &Hub, cache: &Path) -> Result<PathBuf, HubModelE
             return Err(refused(&format!("no {needed} in it")));
         }
     }
-    let folder = cache.join(id.replace('/', "--"));
+    let folder = place(id, cache);
     fs::create_dir_all(&folder).map_err(crate::hub::at(&folder))?;
     for entry in wanted {
         let place = folder.join(&entry.path);

@@ -14,7 +14,7 @@ mod pip;
 mod wheel;
 
 pub use cli::FetchArgs;
-pub use hub_model::{HubModelError, hub_model};
+pub use hub_model::{HubModelError, hub_model, place as hub_place};
 pub use pip::Pip;
 
 use std::{

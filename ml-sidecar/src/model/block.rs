@@ -50,11 +50,11 @@ impl Dropout {
 /// `x + output(inner(norm(x)))`, with adapters on the projections that `inner` begins with and on `output`.
 #[derive(Debug)]
 pub(super) struct Block {
-    norm: Tensor,
-    input: Tensor,
-    bias: Option<Tensor>,
-    output: Tensor,
-    is_attention: bool,
+    pub(super) norm: Tensor,
+    pub(super) input: Tensor,
+    pub(super) bias: Option<Tensor>,
+    pub(super) output: Tensor,
+    pub(super) is_attention: bool,
 }
 
 impl Block {

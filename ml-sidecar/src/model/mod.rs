@@ -14,6 +14,7 @@
 mod block;
 mod cache;
 mod config;
+mod parameters;
 mod rope;
 
 pub use cache::KeyValueCache;

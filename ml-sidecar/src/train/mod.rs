@@ -14,6 +14,7 @@
 
 mod backward;
 mod optimizer;
+mod restrict;
 mod seed;
 
 pub use optimizer::{AdamW, OptimizerState};
@@ -119,6 +120,8 @@ pub struct Trainer {
     first_moment: Tensor,
     second_moment: Tensor,
     steps: u64,
+    /// 1 where values are trained, 0 where they are frozen; None: all are trained.
+    mask: Option<Tensor>,
 }
 
 impl Trainer {
@@ -132,7 +135,7 @@ impl Trainer {
         let zeros = || flat.f_zeros_like().map_err(TorchError::from);
         let (first_moment, second_moment) = (zeros()?, zeros()?);
         let (shape, device) = (*adapter.shape(), adapter.device());
-        Ok(Self { options, shape, device, flat, first_moment, second_moment, steps: 0 })
+        Ok(Self { options, shape, device, flat, first_moment, second_moment, steps: 0, mask: None })
     }
 
     /// Goes on from an adapter and what [`Trainer::optimizer_state`] gave with it.
@@ -189,6 +192,7 @@ impl Trainer {
         self.fits(model)?;
         let number = self.steps.saturating_add(1);
         let (sum, gradient) = self.accumulate(model, batches, 1.0 / tokens as f64, number)?;
+        let gradient = self.restricted(gradient)?;
         let loss = sum / tokens as f64;
         let gradient_norm = gradient.f_norm().and_then(|norm| norm.f_double_value(&[])).map_err(TorchError::from)?;
         if !loss.is_finite() || !gradient_norm.is_finite() {

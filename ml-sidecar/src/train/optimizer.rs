@@ -38,7 +38,7 @@ pub struct OptimizerState {
 
 impl AdamW {
     /// One update of `values`; `step` counts from 1.
-    pub(super) fn update(
+    pub(crate) fn update(
         &self,
         values: &mut Tensor,
         gradient: &Tensor,

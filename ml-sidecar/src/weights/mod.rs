@@ -8,8 +8,11 @@
 //! # What it does not protect against
 //! Well-formed weights that are bad, or another model's of the same shape: a chain's manifest hash is for that.
 
+mod gguf;
 mod safetensors;
 
+pub use gguf::GgufWeights;
+pub(crate) use gguf::is_gguf;
 pub(crate) use safetensors::read_bounded;
 pub use safetensors::{HEADER_BYTES_MAX, SHARDS_MAX, Safetensors};
 

@@ -58,7 +58,10 @@ fn the_same_request_gives_the_same_texts_in_every_cache_and_another_seed_others(
         let request = Request { seed, ..request(&["wikipedia_simple"], 30) };
         super::acquire(&args(&server, folder.path()), folder.path(), &request).unwrap()
     };
-    assert!(ask(1) == ask(1) && ask(1) != ask(2));
+    let first = ask(1);
+    assert_eq!(first, ask(1));
+    // Two files of two row groups: some seeds begin alike.
+    assert!((2..12).any(|seed| ask(seed) != first));
 }
 
 #[test]

@@ -88,7 +88,9 @@ fn a_whole_file_with_another_hash_is_thrown_away() {
 
 #[test]
 fn a_content_encoding_nobody_asked_for_is_refused() {
-    assert!(matches!(hub_error(Fault::Encoding, "wikipedia_simple"), HubError::Answer { .. }));
+    let error = hub_error(Fault::Encoding, "wikipedia_simple");
+    // Whether the HTTP client knows the encoding depends on what other crates ask of it: then it finds no gzip.
+    assert!(matches!(error, HubError::Answer { .. } | HubError::Stopped { .. }), "{error:?}");
 }
 
 #[test]
@@ -183,8 +185,8 @@ fn a_page_that_would_become_huge_is_refused() {
 fn streams_that_would_become_huge_are_refused() {
     let line = format!("{{\"text\":\"{}\"}}\n", "a".repeat(1 << 20));
     let zeros = line.repeat(300).into_bytes();
-    let gzip = files::gzip(&zeros);
-    assert!(zeros.len() > 200 * gzip.len());
+    let gzip = files::gzip_well(&zeros);
+    assert!(zeros.len() > 200 * gzip.len(), "{}", gzip.len());
     let error = format_error(with_file("c4_en", "en/c4-train.00000-of-00001.json.gz", gzip));
     assert!(error.contains("grows"), "{error}");
     let error = format_error(with_file("long_data", "pretrain/a.jsonl.zst", files::zstd(&zeros)));

@@ -1,0 +1,126 @@
+//! `ml-sidecar gate`: is a delta good for the model?
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pol_core::{
+    delta::{Change, Checked, CheckedDelta, Context, RawDelta, merge},
+    params::{DELTA_MAX_BYTES, GATE_TEXTS},
+};
+use pol_kit::exit::{Exit, OrUsage as _};
+
+use super::{ChainArgs, Cli, ModelArgs, chain::Chain};
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError},
+    gate::{Candidate, Extent, Gate, GateError, Judgement},
+    precision::Precision,
+    texts::{DevTexts, DevTextsArgs},
+    weights::read_bounded,
+};
+
+/// Flags of `gate`.
+#[derive(Debug, Clone, Args)]
+pub struct GateArgs {
+    /// The delta: a PLD1 container
+    #[arg(long, value_name = "FILE")]
+    pub delta: PathBuf,
+    /// A child of a merge; can be given several times
+    #[arg(long, value_name = "FILE")]
+    pub child: Vec<PathBuf>,
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Which chain.
+    #[command(flatten)]
+    pub chain: ChainArgs,
+    /// The texts.
+    #[command(flatten)]
+    pub texts: DevTextsArgs,
+    /// Seconds that may be taken: when they are too few for all texts, a prefix of 2,000 tokens or more is measured
+    #[arg(long, value_name = "SECONDS")]
+    pub within: Option<f64>,
+}
+
+/// Loading or judging.
+#[derive(Debug, thiserror::Error)]
+enum JudgeError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
+
+pub(super) fn run(cli: &Cli, args: &GateArgs) -> Result<(), Exit> {
+    let model = args.model.open(cli)?;
+    let chain = args.chain.open(&model)?;
+    let texts = read_texts(&args.texts, &chain)?;
+    let checked = read_delta(&args.delta, &chain.context)?;
+    let found = checked.header().claims.model_head;
+    if found != chain.head {
+        return Err(Exit::usage(format!("delta {}: for model head {found}, not {}", args.delta.display(), chain.head)));
+    }
+    let update_id = checked.update_id();
+    let change = change(checked, &args.child, &chain.context)?;
+    let tokens = tokens(&model.checkpoint, &texts)?;
+    let candidate = Candidate { update_id, head: chain.head, state: &chain.state, change: &change, norms: &[] };
+    let precision = cli.compute.precision;
+    let compute = cli.compute.start()?;
+    let judged = compute.run(|device| judge(&model.checkpoint, &chain, &tokens, &candidate, args.within, (device, precision)));
+    let judgement = judged.or_usage()?;
+    judgement.log();
+    println!("{judgement}");
+    Ok(())
+}
+
+fn judge(
+    checkpoint: &Checkpoint,
+    chain: &Chain,
+    tokens: &[Vec<u32>],
+    candidate: &Candidate<'_>,
+    within: Option<f64>,
+    (device, precision): (crate::device::Device, Option<Precision>),
+) -> Result<Judgement, JudgeError> {
+    let model = checkpoint.load(device, precision)?;
+    let mut gate = Gate::new(model, tokens.to_vec(), chain.references.as_ref())?;
+    tracing::info!(target: "polai::gate", self_test = ?gate.self_test(), compared = chain.references.is_some(), "self-test");
+    let extent = within.map_or(Extent::Full, |seconds| gate.within(seconds, &candidate.head, [0; 48]));
+    Ok(gate.judge(candidate, extent)?)
+}
+
+/// The gate's texts; those of the chain, when there is one.
+pub(super) fn read_texts(args: &DevTextsArgs, chain: &Chain) -> Result<DevTexts, Exit> {
+    let texts = args.read().or_usage()?;
+    if let Some(expected) = chain.dev_texts {
+        texts.clone().of_chain(expected).or_usage()?;
+    }
+    Ok(texts)
+}
+
+/// Tokens of the gate's texts.
+pub(super) fn tokens(checkpoint: &Checkpoint, texts: &DevTexts) -> Result<Vec<Vec<u32>>, Exit> {
+    debug_assert_eq!(texts.texts().len(), GATE_TEXTS);
+    texts.texts().iter().map(|text| checkpoint.tokens(text).or_usage()).collect()
+}
+
+/// Reads a container of this chain.
+pub(super) fn read_delta(path: &Path, context: &Context) -> Result<Checked, Exit> {
+    let bytes = read_bounded(path, DELTA_MAX_BYTES as u64).or_usage()?;
+    let checked = RawDelta::new(bytes).and_then(|raw| raw.check(context)).or_usage();
+    checked.map_err(|exit| exit.context(format!("delta {}", path.display())))
+}
+
+fn change(checked: Checked, children: &[PathBuf], context: &Context) -> Result<Change, Exit> {
+    match checked {
+        Checked::Delta(delta) => Ok(delta.into()),
+        Checked::Void(_) => Err(Exit::usage("a void returns to an older state: there is nothing to measure")),
+        Checked::Merge(of) => {
+            let child = |path: &PathBuf| match read_delta(path, context)? {
+                Checked::Delta(delta) => Ok(delta),
+                _ => Err(Exit::usage(format!("child {}: not a delta", path.display()))),
+            };
+            let mut children: Vec<CheckedDelta> = children.iter().map(child).collect::<Result<_, Exit>>()?;
+            children.sort_by_key(CheckedDelta::update_id);
+            Ok(merge(&of, &children).or_usage()?.into())
+        }
+    }
+}
