@@ -122,10 +122,13 @@ impl Block {
         adapt(x.f_addmm(inner, &self.output.f_tr()?)?, inner, factors.map(|factors| &factors.outer), dropout)
     }
 
-    /// A number whose gradients by `inner` and the factors are those of the block's output, given that of the output. It is not the scalar
+    /// A number whose gradients by `x`, `inner` and the factors are those of the block's output, given that of the output. It is not the scalar
     /// product of the two: the product with the frozen weights, which is the dear part, is left out, since nothing depends on its value.
+    ///
+    /// `x` is in it, so that what goes around the block and what goes through it are added in the order of an unbroken graph.
     pub(super) fn outer_product(
         &self,
+        x: &Tensor,
         inner: &Tensor,
         upstream: &Tensor,
         (factors, dropout): (&BlockFactors, Dropout),
@@ -135,7 +138,8 @@ impl Block {
             upstream.f_mm(&self.output)?
         };
         let adapted = adapter_output(inner, &factors.outer, dropout)?;
-        Ok(dot(inner, &by_inner)?.f_add(&dot(&adapted, &upstream.f_to_kind(Kind::Float)?)?)?)
+        let product = dot(inner, &by_inner)?.f_add(&dot(&adapted, &upstream.f_to_kind(Kind::Float)?)?)?;
+        Ok(if x.requires_grad() { product.f_add(&dot(x, upstream)?)? } else { product })
     }
 }
 
