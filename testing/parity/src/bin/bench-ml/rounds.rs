@@ -1,21 +1,21 @@
 //! Workers in turns, each a process of its own.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     path::Path,
     process::{Command, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use super::{machine::Ticks, worker};
+use super::worker;
 
-/// Others may use this share of the machine while a worker runs.
-const OTHERS_MAX: f64 = 0.04;
-/// How long the machine must have been quiet before a worker starts.
-const QUIET: Duration = Duration::from_millis(700);
+/// A part of the work is undisturbed when its threads waited for at most this share of its time for processors that others used.
+const WAITED_MAX: f64 = 0.03;
+/// Undisturbed parts that a median needs, in all.
+const PARTS_MIN: usize = 5;
 
 /// Who does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +51,35 @@ impl Samples {
         median(self.0.iter().map(|run| run[field].as_f64().unwrap_or(f64::NAN)).collect())
     }
 
-    /// Median over the runs of the median of a list.
-    pub(crate) fn median_of(&self, list: &str) -> f64 {
-        let numbers = |run: &Value| run[list].as_array().into_iter().flatten().filter_map(Value::as_f64).collect::<Vec<_>>();
-        median(self.0.iter().map(|run| median(numbers(run))).collect())
+    /// What one run takes: for every kind of part the median of the undisturbed ones, or of all when none is, times their number.
+    pub(crate) fn time(&self, wanted: impl Fn(u64) -> bool) -> Time {
+        let mut time = Time { milliseconds: 0.0, processor: 0.0, is_disturbed: self.is_disturbed() };
+        for (_, parts) in self.parts().into_iter().filter(|(kind, _)| wanted(*kind)) {
+            let number = parts.len() as f64 / self.0.len() as f64;
+            let quiet: Vec<_> = parts.iter().filter(|part| part.is_quiet()).copied().collect();
+            let counted = if quiet.is_empty() { &parts } else { &quiet };
+            time.milliseconds += number * median(counted.iter().map(|part| part.milliseconds).collect());
+            time.processor += number * median(counted.iter().map(|part| part.processor).collect());
+        }
+        time
+    }
+
+    /// Parts of all runs, by kind.
+    fn parts(&self) -> BTreeMap<u64, Vec<Part>> {
+        let mut all: BTreeMap<u64, Vec<Part>> = BTreeMap::new();
+        for part in self.0.iter().flat_map(|run| run["parts"].as_array().into_iter().flatten()) {
+            let number = |index: usize| part[index].as_f64().expect("a number");
+            let kind = part[0].as_u64().expect("a kind");
+            all.entry(kind).or_default().push(Part { milliseconds: number(1), processor: number(2), waited: number(3) });
+        }
+        all
+    }
+
+    /// Whether too much of it ran beside other work.
+    fn is_disturbed(&self) -> bool {
+        let quiet: Vec<usize> = self.parts().values().map(|parts| parts.iter().filter(|part| part.is_quiet()).count()).collect();
+        let all: usize = self.parts().values().map(Vec::len).sum();
+        quiet.contains(&0) || quiet.iter().sum::<usize>() < PARTS_MIN.min(all)
     }
 
     /// What the last run said.
@@ -68,6 +93,28 @@ impl Samples {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    milliseconds: f64,
+    processor: f64,
+    waited: f64,
+}
+
+impl Part {
+    fn is_quiet(&self) -> bool {
+        self.waited <= WAITED_MAX * self.milliseconds
+    }
+}
+
+/// Time of one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Time {
+    pub(crate) milliseconds: f64,
+    /// Of all threads.
+    pub(crate) processor: f64,
+    pub(crate) is_disturbed: bool,
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     assert!(!values.is_empty(), "nothing was measured");
     values.sort_by(f64::total_cmp);
@@ -78,50 +125,35 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[derive(Debug)]
 pub(crate) struct Runner {
     pub(crate) threads: usize,
-    /// Time left for waiting until the machine is quiet, and for runs that others disturbed.
+    /// Time left for more rounds than asked for, when others disturb.
     pub(crate) patience: Duration,
-    pub(crate) began: Ticks,
-    pub(crate) discarded: usize,
 }
 
 impl Runner {
     /// Every task once a round, one after the other, in turning order: what slows the machine for a while slows all.
     pub(crate) fn alternate(&mut self, rounds: usize, tasks: &[Task]) -> Vec<Samples> {
         let mut samples: Vec<Samples> = tasks.iter().map(|_| Samples::default()).collect();
-        for round in 0..rounds {
+        for round in 0.. {
+            let start = Instant::now();
             for place in 0..tasks.len() {
                 let at = if round % 2 == 0 { place } else { tasks.len() - 1 - place };
-                eprintln!("round {}/{rounds}: {:?} {}", round + 1, tasks[at].side, tasks[at].arguments.join(" "));
-                samples[at].0.push(self.undisturbed(&tasks[at]));
+                if round >= rounds && !samples[at].is_disturbed() {
+                    continue;
+                }
+                eprintln!("round {}: {:?} {}", round + 1, tasks[at].side, tasks[at].arguments.join(" "));
+                samples[at].0.push(self.once(&tasks[at]));
+            }
+            if round + 1 < rounds {
+                continue;
+            }
+            if round >= rounds {
+                self.patience = self.patience.saturating_sub(start.elapsed());
+            }
+            if self.patience.is_zero() || !samples.iter().any(Samples::is_disturbed) {
+                break;
             }
         }
         samples
-    }
-
-    fn undisturbed(&mut self, task: &Task) -> Value {
-        loop {
-            self.wait_for_quiet();
-            let (ticks, start) = (Ticks::now(), Instant::now());
-            let result = self.once(task);
-            let others = ticks.others_since();
-            if others <= OTHERS_MAX || self.patience.is_zero() {
-                return result;
-            }
-            eprintln!("  others used {:.0} % of the machine: once more", others * 100.0);
-            self.patience = self.patience.saturating_sub(start.elapsed());
-            self.discarded += 1;
-        }
-    }
-
-    fn wait_for_quiet(&mut self) {
-        while !self.patience.is_zero() {
-            let ticks = Ticks::now();
-            thread::sleep(QUIET.min(self.patience));
-            self.patience = self.patience.saturating_sub(QUIET);
-            if ticks.others_since() <= OTHERS_MAX {
-                return;
-            }
-        }
     }
 
     fn once(&self, task: &Task) -> Value {

@@ -118,10 +118,11 @@ fn train(runner: &mut Runner, rounds: usize, case: &Case, [batch, length, steps,
     let [peft, plain, ours] = &samples[..] else { unreachable!("three tasks") };
     let [target_plain, target_ours, target_memory] = targets(case.kind);
     let subject = format!("{}, {batch} x {length}", case.name);
-    let mut rows = vec![time_row(format!("LoRA step, {subject}: time / PEFT, MKL left alone"), target_plain, plain, peft)];
+    let mut rows =
+        vec![time_row(format!("LoRA step, {subject}: time / PEFT, MKL left alone"), target_plain, [plain, peft], steps as f64)];
     let what = format!("LoRA step, {subject}: time / PEFT, as the program is");
     if ours.last()["avx512"] == true {
-        rows.push(time_row(format!("{what} (AVX-512 switch)"), target_ours, ours, peft));
+        rows.push(time_row(format!("{what} (AVX-512 switch)"), target_ours, [ours, peft], steps as f64));
     } else {
         rows.push(Row::note(what, "the switch has nothing to do on this processor"));
     }
@@ -140,11 +141,19 @@ fn train(runner: &mut Runner, rounds: usize, case: &Case, [batch, length, steps,
     rows
 }
 
-fn time_row(what: String, target: f64, ours: &Samples, theirs: &Samples) -> Row {
-    let [own, other] = [ours, theirs].map(|samples| samples.median_of("milliseconds"));
-    let [own_processor, other_processor] = [ours, theirs].map(|samples| samples.median_of("processor"));
-    let details = format!("{own:.1} / {other:.1} ms; processor time {:.2}", own_processor / other_processor);
-    Row::at_most(what, target, own / other, "", details)
+/// Times for so many steps a run.
+fn time_row(what: String, target: f64, [ours, theirs]: [&Samples; 2], steps: f64) -> Row {
+    let [own, other] = [ours, theirs].map(|samples| samples.time(|_| true));
+    let mut details = format!(
+        "{:.1} / {:.1} ms; processor time {:.2}",
+        own.milliseconds / steps,
+        other.milliseconds / steps,
+        own.processor / other.processor
+    );
+    if own.is_disturbed || other.is_disturbed {
+        details += "; disturbed";
+    }
+    Row::at_most(what, target, own.milliseconds / other.milliseconds, "", details)
 }
 
 fn checkpointing(runner: &mut Runner, rounds: usize, case: &Case, [batch, length, steps, warmup]: Size) -> Vec<Row> {
@@ -157,7 +166,7 @@ fn checkpointing(runner: &mut Runner, rounds: usize, case: &Case, [batch, length
     let is_same = samples.iter().all(|samples| samples.all("digest", &keep.last()["digest"]));
     vec![
         Row::at_most(format!("{subject}: peak memory"), 0.65, with / without, "", format!("{with:.0} / {without:.0} MiB")),
-        time_row(format!("{subject}: time"), 1.35, recompute, keep),
+        time_row(format!("{subject}: time"), 1.35, [recompute, keep], steps as f64),
         Row::judged(
             format!("{subject}: adapter after {} steps", steps + warmup),
             "the same bits",
@@ -181,7 +190,7 @@ fn loss(runner: &mut Runner, rounds: usize, case: &Case, cost_texts: usize) -> V
     let off = (plain.median("loss") / naive.median("loss") - 1.0).abs();
     let off_switched = (ours.median("loss") / naive.median("loss") - 1.0).abs();
     let mut rows = vec![
-        time_row(naive_what, mean / max as f64 + 0.1, plain, naive),
+        time_row(naive_what, mean / max as f64 + 0.1, [plain, naive], 1.0),
         Row::judged(
             format!("{subject}: mean loss, relative difference"),
             "<= 1e-6",
@@ -189,7 +198,7 @@ fn loss(runner: &mut Runner, rounds: usize, case: &Case, cost_texts: usize) -> V
             off.max(off_switched) <= 1e-6,
         ),
     ];
-    let [seconds, adapted_seconds] = [2, 3].map(|task| samples[task].median_of("milliseconds") / 1e3);
+    let [seconds, adapted_seconds] = [2, 3].map(|task| samples[task].time(|_| true).milliseconds / 1e3);
     let details = format!("{:.0} tokens/s; {adapted_seconds:.1} s with an adapter", ours.median("tokens") / seconds);
     let what = format!("{subject}: a full pass");
     if case.kind == Kind::SmolLm2 {
@@ -197,8 +206,13 @@ fn loss(runner: &mut Runner, rounds: usize, case: &Case, cost_texts: usize) -> V
     } else {
         rows.push(Row::note(what, format!("{seconds:.2} s ({details})")));
     }
-    let cost = runner.alternate(rounds.min(2), &[Task::new(Side::Ours, &[&"cost", &folder, &cost_texts])]).remove(0);
-    let details = format!("processor time {:.2}", cost.median("processor_ratio"));
-    rows.push(Row::at_most(format!("unmerged adapter, {}: time / none", case.name), 1.1, cost.median("ratio"), "", details));
+    let cost = runner.alternate(rounds, &[Task::new(Side::Ours, &[&"cost", &folder, &cost_texts])]).remove(0);
+    let [without, with] = [0, 1].map(|one| cost.time(|kind| kind % 2 == one));
+    let mut details = format!("processor time {:.2}", with.processor / without.processor);
+    if with.is_disturbed {
+        details += "; disturbed";
+    }
+    let ratio = with.milliseconds / without.milliseconds;
+    rows.push(Row::at_most(format!("unmerged adapter, {}: time / none", case.name), 1.1, ratio, "", details));
     rows
 }

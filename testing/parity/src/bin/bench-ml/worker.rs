@@ -58,25 +58,22 @@ fn train(case: &Path, [batch, length, steps, warmup]: [usize; 4], recompute: boo
     let options = TrainerOptions { recompute, warmup_steps: 0, ..TrainerOptions::default() };
     let mut trainer = Trainer::new(&adapter, options).expect("trainer");
     drop((adapter, state));
-    let (mut milliseconds, mut processor, mut first, mut loss) = (Vec::new(), Vec::new(), None, 0.0);
+    let (mut parts, mut first, mut loss) = (Vec::new(), None, 0.0);
     for step in 0..warmup + steps {
         let ids = numbers(step, batch * length, model.config().vocabulary as usize);
-        let (start, used) = (Instant::now(), processor_ms());
+        let clock = Clock::start();
         let batch = Batch::new(&ids.chunks(length).collect::<Vec<_>>()).expect("tokens");
         loss = trainer.step(&model, std::slice::from_ref(&batch)).expect("step").loss;
         first.get_or_insert_with(now);
         if step >= warmup {
-            milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
-            processor.push(processor_ms() - used);
+            parts.push(clock.part(0));
         }
     }
     let peak = peak_mib();
     let values = trainer.adapter().and_then(|adapter| Ok(adapter.values()?)).expect("values");
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let digest: String = sha256(&[&bytes]).iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({
-        "milliseconds": milliseconds, "processor": processor, "first_step": first, "loss": loss, "digest": digest, "peak_steps": peak,
-    })
+    json!({"parts": parts, "first_step": first, "loss": loss, "digest": digest, "peak_steps": peak})
 }
 
 /// The same token ids as on the Python side.
@@ -87,31 +84,60 @@ fn numbers(step: usize, count: usize, vocabulary: usize) -> Vec<u32> {
 fn losses(case: &Path, with_adapter: bool) -> Value {
     let (model, texts) = (load(case), texts(case));
     let adapter = with_adapter.then(|| import(&case.join("adapter"), Device::cpu()).expect("adapter"));
-    let (start, used) = (Instant::now(), processor_ms());
-    let losses = model.losses(adapter.as_ref(), &texts).expect("losses");
-    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    json!({
-        "milliseconds": [milliseconds], "processor": [processor_ms() - used], "loss": losses.mean(), "tokens": losses.tokens(),
-    })
+    let (mut parts, mut clock) = (Vec::new(), Clock::start());
+    let mut go_on = |_| {
+        parts.push(clock.part(parts.len()));
+        clock = Clock::start();
+        true
+    };
+    let losses = model.losses_while(adapter.as_ref(), &texts, &mut go_on).expect("losses").expect("all of them");
+    json!({"parts": parts, "loss": losses.mean(), "tokens": losses.tokens()})
 }
 
-/// What an adapter costs: texts by 32, each such part without and with it, in turns, so that a busy machine slows both.
+/// What an adapter costs: texts by 32, each such part without (even) and with it (odd), in turns.
 fn cost(case: &Path, count: usize) -> Value {
     let (model, mut texts) = (load(case), texts(case));
     let adapter = import(&case.join("adapter"), Device::cpu()).expect("adapter");
     texts.truncate(count);
     texts.sort_by_key(Vec::len);
-    let mut times = [const { Vec::new() }; 2];
-    for (turn, part) in texts.chunks(32).enumerate() {
-        model.losses(None, part).expect("losses");
+    let mut parts = Vec::new();
+    for (turn, some) in texts.chunks(32).enumerate() {
+        model.losses(None, some).expect("losses");
         for one in [turn % 2, (turn + 1) % 2] {
-            let (start, used) = (Instant::now(), processor_ms());
-            model.losses((one == 1).then_some(&adapter), part).expect("losses");
-            times[one].push([start.elapsed().as_secs_f64() * 1e3, processor_ms() - used]);
+            let clock = Clock::start();
+            model.losses((one == 1).then_some(&adapter), some).expect("losses");
+            parts.push(clock.part(2 * turn + one));
         }
     }
-    let sum = |one: usize, kind: usize| times[one].iter().map(|time| time[kind]).sum::<f64>();
-    json!({"ratio": sum(1, 0) / sum(0, 0), "processor_ratio": sum(1, 1) / sum(0, 1), "milliseconds": [sum(1, 0)]})
+    json!({"parts": parts})
+}
+
+/// Measures a part of the work.
+struct Clock {
+    start: Instant,
+    processor: f64,
+    waited: f64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { waited: waited_ms(), processor: processor_ms(), start: Instant::now() }
+    }
+
+    /// Which part it was; milliseconds, those of processors, and those for which threads waited for a processor that others used.
+    fn part(&self, class: usize) -> Value {
+        json!([class, self.start.elapsed().as_secs_f64() * 1e3, processor_ms() - self.processor, waited_ms() - self.waited])
+    }
+}
+
+/// How long the threads of this process have been ready to run and did not.
+fn waited_ms() -> f64 {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let waited = |thread: fs::DirEntry| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse::<f64>().ok()
+    };
+    threads.filter_map(waited).sum::<f64>() / 1e6
 }
 
 /// Seconds since 1970, to compare with when the process was started.
