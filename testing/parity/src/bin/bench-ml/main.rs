@@ -93,11 +93,11 @@ fn main() -> ExitCode {
     let (mut runner, ticks) = (Runner { threads: options.threads, patience }, Ticks::now());
     println!("{}", machine::describe(options.threads));
     println!("load average before: {}\n", machine::load());
+    rows::print_head();
     let rows = rows::measure(&options, &mut runner, &cases);
-    print!("{}", rows::table(&rows, options.quick));
     println!(
         "\n{} rounds or more, {:.0} s in all; load average after: {}; others used {:.0} % of the processors. A time is the median of those parts \
-         (steps, batches) whose threads waited at most 3 % of it for a processor; \"disturbed\" says that there were too few of them.",
+         (steps, batches) whose threads waited at most 5 % of it for a processor; \"disturbed\" says that there were too few of them.",
         options.rounds(),
         start.elapsed().as_secs_f64(),
         machine::load(),

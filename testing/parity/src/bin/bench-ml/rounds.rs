@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::worker;
 
-/// A part of the work is undisturbed when its threads waited for at most this share of its time for processors that others used.
-const WAITED_MAX: f64 = 0.03;
+/// A part of the work is undisturbed when its threads waited, on average, for at most this share of its time for a processor.
+const WAITED_MAX: f64 = 0.05;
 /// Undisturbed parts that a median needs, in all.
 const PARTS_MIN: usize = 5;
 
@@ -42,20 +42,23 @@ impl Task {
 }
 
 /// What the runs of one task said.
-#[derive(Debug, Default)]
-pub(crate) struct Samples(Vec<Value>);
+#[derive(Debug)]
+pub(crate) struct Samples {
+    runs: Vec<Value>,
+    threads: usize,
+}
 
 impl Samples {
     /// Median over the runs of a number that each of them gives.
     pub(crate) fn median(&self, field: &str) -> f64 {
-        median(self.0.iter().map(|run| run[field].as_f64().unwrap_or(f64::NAN)).collect())
+        median(self.runs.iter().map(|run| run[field].as_f64().unwrap_or(f64::NAN)).collect())
     }
 
     /// What one run takes: for every kind of part the median of the undisturbed ones, or of all when none is, times their number.
     pub(crate) fn time(&self, wanted: impl Fn(u64) -> bool) -> Time {
         let mut time = Time { milliseconds: 0.0, processor: 0.0, is_disturbed: self.is_disturbed() };
         for (_, parts) in self.parts().into_iter().filter(|(kind, _)| wanted(*kind)) {
-            let number = parts.len() as f64 / self.0.len() as f64;
+            let number = parts.len() as f64 / self.runs.len() as f64;
             let quiet: Vec<_> = parts.iter().filter(|part| part.is_quiet()).copied().collect();
             let counted = if quiet.is_empty() { &parts } else { &quiet };
             time.milliseconds += number * median(counted.iter().map(|part| part.milliseconds).collect());
@@ -67,10 +70,10 @@ impl Samples {
     /// Parts of all runs, by kind.
     fn parts(&self) -> BTreeMap<u64, Vec<Part>> {
         let mut all: BTreeMap<u64, Vec<Part>> = BTreeMap::new();
-        for part in self.0.iter().flat_map(|run| run["parts"].as_array().into_iter().flatten()) {
+        for part in self.runs.iter().flat_map(|run| run["parts"].as_array().into_iter().flatten()) {
             let number = |index: usize| part[index].as_f64().expect("a number");
-            let kind = part[0].as_u64().expect("a kind");
-            all.entry(kind).or_default().push(Part { milliseconds: number(1), processor: number(2), waited: number(3) });
+            let part_of = Part { milliseconds: number(1), processor: number(2), waited: number(3), threads: self.threads as f64 };
+            all.entry(part[0].as_u64().expect("a kind")).or_default().push(part_of);
         }
         all
     }
@@ -84,12 +87,12 @@ impl Samples {
 
     /// What the last run said.
     pub(crate) fn last(&self) -> &Value {
-        self.0.last().expect("a run")
+        self.runs.last().expect("a run")
     }
 
     /// Whether all runs said the same.
     pub(crate) fn all(&self, field: &str, value: &Value) -> bool {
-        self.0.iter().all(|run| run[field] == *value)
+        self.runs.iter().all(|run| run[field] == *value)
     }
 }
 
@@ -98,11 +101,12 @@ struct Part {
     milliseconds: f64,
     processor: f64,
     waited: f64,
+    threads: f64,
 }
 
 impl Part {
     fn is_quiet(&self) -> bool {
-        self.waited <= WAITED_MAX * self.milliseconds
+        self.waited <= WAITED_MAX * self.milliseconds * self.threads
     }
 }
 
@@ -132,7 +136,7 @@ pub(crate) struct Runner {
 impl Runner {
     /// Every task once a round, one after the other, in turning order: what slows the machine for a while slows all.
     pub(crate) fn alternate(&mut self, rounds: usize, tasks: &[Task]) -> Vec<Samples> {
-        let mut samples: Vec<Samples> = tasks.iter().map(|_| Samples::default()).collect();
+        let mut samples: Vec<Samples> = tasks.iter().map(|_| Samples { runs: Vec::new(), threads: self.threads }).collect();
         for round in 0.. {
             let start = Instant::now();
             for place in 0..tasks.len() {
@@ -141,7 +145,7 @@ impl Runner {
                     continue;
                 }
                 eprintln!("round {}: {:?} {}", round + 1, tasks[at].side, tasks[at].arguments.join(" "));
-                samples[at].0.push(self.once(&tasks[at]));
+                samples[at].runs.push(self.once(&tasks[at]));
             }
             if round + 1 < rounds {
                 continue;
@@ -171,7 +175,7 @@ impl Runner {
         };
         command.args(&task.arguments).env("OMP_NUM_THREADS", self.threads.to_string());
         // As each of them comes.
-        command.env_remove("OMP_WAIT_POLICY").env_remove(ml_sidecar::runtime::MKL_VARIABLE);
+        command.env_remove("OMP_WAIT_POLICY").env_remove("GOMP_SPINCOUNT").env_remove(ml_sidecar::runtime::MKL_VARIABLE);
         if task.side == Side::Plain {
             command.env(ml_sidecar::runtime::MKL_VARIABLE, "off");
         }

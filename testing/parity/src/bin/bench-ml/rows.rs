@@ -1,7 +1,5 @@
 //! What is measured, and what it must reach.
 
-use std::fmt::Write as _;
-
 use super::{
     Options,
     models::{Case, Kind},
@@ -46,18 +44,21 @@ impl Row {
     }
 }
 
-/// The table, in Markdown.
-pub(crate) fn table(rows: &[Row], is_quick: bool) -> String {
-    let mut text = "| what | target | measured | met |\n| --- | --- | --- | --- |\n".to_owned();
+/// Prints the head of the table.
+pub(crate) fn print_head() {
+    println!("| what | target | measured | met |\n| --- | --- | --- | --- |");
+}
+
+/// Prints lines of the table.
+fn print(rows: &[Row], is_quick: bool) {
     for row in rows {
         let met = match row.verdict(is_quick) {
             Some(true) => "yes",
             Some(false) => "**NO**",
             None => "",
         };
-        writeln!(text, "| {} | {} | {} | {met} |", row.what, row.target, row.measured).expect("memory");
+        println!("| {} | {} | {} | {met} |", row.what, row.target, row.measured);
     }
-    text
 }
 
 /// Sequences, tokens of each, steps, steps before them that do not count.
@@ -90,24 +91,28 @@ const fn targets(kind: Kind) -> [f64; 3] {
     }
 }
 
-/// Everything that the options ask for.
+/// Everything that the options ask for, printed as it comes.
 pub(crate) fn measure(options: &Options, runner: &mut Runner, cases: &[Case]) -> Vec<Row> {
-    let mut rows = Vec::new();
+    let mut all = Vec::new();
+    let mut add = |rows: Vec<Row>| {
+        print(&rows, options.quick);
+        all.extend(rows);
+    };
     for case in cases {
         let sizes = sizes(case.kind, options.rounds());
         if options.wants("train") {
             for size in sizes.train {
-                rows.extend(train(runner, options.rounds(), case, *size));
+                add(train(runner, options.rounds(), case, *size));
             }
         }
         if options.wants("checkpointing") {
-            rows.extend(checkpointing(runner, options.rounds(), case, sizes.recompute));
+            add(checkpointing(runner, options.rounds(), case, sizes.recompute));
         }
         if options.wants("loss") {
-            rows.extend(loss(runner, sizes.loss_rounds, case, sizes.cost_texts));
+            add(loss(runner, sizes.loss_rounds, case, sizes.cost_texts));
         }
     }
-    rows
+    all
 }
 
 fn train(runner: &mut Runner, rounds: usize, case: &Case, [batch, length, steps, warmup]: Size) -> Vec<Row> {
