@@ -57,6 +57,10 @@ bench-dht *arguments:
 bench-beacon:
     cargo bench -p pol-beacon --bench transition
 
+# Training, losses and memory of ml-sidecar beside transformers and PEFT, against the targets (--patience SECONDS on a busy machine)
+bench-ml *arguments:
+    cargo run --release -p pol-parity --bin bench-ml -- {{ arguments }}
+
 # Write the golden vectors anew with the independent Python programs
 vectors:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py

@@ -8,7 +8,8 @@ use tch::Tensor;
 
 use crate::torch::TorchError;
 
-const RANK: i64 = LORA_RANK as i64;
+/// Rows of an A factor, columns of a B factor.
+pub(crate) const RANK: i64 = LORA_RANK as i64;
 const SCALE: f64 = LORA_ALPHA as f64 / LORA_RANK as f64;
 
 /// Factors of one or several projections that share their input.
@@ -18,6 +19,8 @@ pub(crate) struct Pair {
     pub(crate) a: Tensor,
     /// B, transposed and scaled by alpha / r: (8 * projections, out of all); block-diagonal.
     pub(crate) b: Tensor,
+    /// Outputs of each projection.
+    pub(crate) widths: Vec<i64>,
 }
 
 /// Factors of one residual block: attention or feed-forward.
@@ -97,5 +100,6 @@ fn pair(
     let a = if let [one] = &rows[..] { one.f_tr()? } else { Tensor::f_cat(&rows, 0)?.f_tr()? };
     let b =
         if let [one] = &blocks[..] { one.f_mul_scalar(SCALE)? } else { Tensor::f_block_diag(&blocks)?.f_mul_scalar(SCALE)? };
-    Ok(Pair { a, b: b.f_tr()? })
+    let widths = group.iter().map(|projection| i64::from(shape.dimensions(*projection).1)).collect();
+    Ok(Pair { a, b: b.f_tr()?, widths })
 }

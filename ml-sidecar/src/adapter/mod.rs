@@ -13,7 +13,7 @@ mod merge;
 mod peft;
 mod state_file;
 
-pub(crate) use factors::{BlockFactors, Pair, block_count, block_parts, block_run};
+pub(crate) use factors::{BlockFactors, Pair, RANK, block_count, block_parts, block_run};
 pub use merge::{MergeError, merge};
 pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, PeftError, export, import};
 pub use state_file::{StateFileError, read_state, write_state};

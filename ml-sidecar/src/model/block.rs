@@ -5,8 +5,8 @@ use tch::{Kind, Tensor};
 
 use super::{Loader, ModelConfig, cache::LayerCache, rope::Tables};
 use crate::{
-    adapter::{BlockFactors, Pair},
-    torch::TorchError,
+    adapter::{BlockFactors, Pair, RANK},
+    torch::{TorchError, in_place},
     weights::{WeightError, as_i64},
 };
 
@@ -20,30 +20,33 @@ pub(crate) struct Span {
 
 /// Dropout on the inputs of the adapter. One draw per input: query, key and value share theirs, as do gate and up.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Dropout(f64);
+pub(crate) struct Dropout {
+    probability: f64,
+    is_training: bool,
+}
 
 impl Dropout {
     /// None: what everything but training uses.
-    pub(crate) const OFF: Self = Self(0.0);
+    pub(crate) const OFF: Self = Self { probability: 0.0, is_training: false };
 
     /// With this probability (0 to 0.9) a value counts as zero.
     pub(crate) const fn training(probability: f64) -> Self {
-        Self(probability.clamp(0.0, 0.9))
+        Self { probability: probability.clamp(0.0, 0.9), is_training: true }
     }
 
-    /// `x` with some values zero, the others as they are; and by what they would have to be multiplied for their sum to stay as it is.
+    /// Makes some values of `x` zero, in place; gives by what the others would have to be multiplied for their sum to stay as it is.
     ///
     /// Places are drawn with replacement, so many that each value is hit with the given probability. To draw 5 % of the places takes a
     /// tenth of the time of a draw for every value, which is a quarter of a training step; and going back needs no mask.
-    fn apply(self, x: Tensor) -> Result<(Tensor, f64), TorchError> {
+    fn apply(self, x: &mut Tensor) -> Result<f64, TorchError> {
         let count = x.numel();
-        let draws = if count > 1 { ((1.0 - self.0).ln() / (-1.0 / count as f64).ln_1p()).round() as i64 } else { 0 };
+        let draws = if count > 1 { ((1.0 - self.probability).ln() / (-1.0 / count as f64).ln_1p()).round() as i64 } else { 0 };
         if draws == 0 {
-            return Ok((x, 1.0));
+            return Ok(1.0);
         }
         let places = Tensor::f_randint(as_i64(count as u64), [draws], (Kind::Int64, x.device()))?;
-        let dropped = x.f_reshape([-1])?.f_index_fill(0, &places, 0.0)?.f_view_as(&x)?;
-        Ok((dropped, 1.0 / (1.0 - self.0)))
+        in_place(x.f_view([-1])?.f_index_fill_(0, &places, 0.0))?;
+        Ok(1.0 / (1.0 - self.probability))
     }
 }
 
@@ -119,13 +122,26 @@ impl Block {
         inner: &Tensor,
         (factors, dropout): (Option<&BlockFactors>, Dropout),
     ) -> Result<Tensor, TorchError> {
-        adapt(x.f_addmm(inner, &self.output.f_tr()?)?, inner, factors.map(|factors| &factors.outer), dropout)
+        let base = x.f_addmm(inner, &self.output.f_tr()?)?;
+        adapt(base, &self.for_adapter(inner, dropout)?, factors.map(|factors| &factors.outer), dropout)
     }
 
-    /// A number whose gradients by `inner` and the factors are those of the block's output, given that of the output. It is not the scalar
+    /// What dropout may change: attention needs its output when it goes back, the product of gate and up is needed by nobody.
+    fn for_adapter(&self, inner: &Tensor, dropout: Dropout) -> Result<Tensor, TorchError> {
+        Ok(if self.is_attention && dropout.probability > 0.0 {
+            inner.f_to_dtype(Kind::Float, false, true)?
+        } else {
+            inner.shallow_clone()
+        })
+    }
+
+    /// A number whose gradients by `x`, `inner` and the factors are those of the block's output, given that of the output. It is not the scalar
     /// product of the two: the product with the frozen weights, which is the dear part, is left out, since nothing depends on its value.
+    ///
+    /// `x` is in it, so that what goes around the block and what goes through it are added in the order of an unbroken graph.
     pub(super) fn outer_product(
         &self,
+        x: &Tensor,
         inner: &Tensor,
         upstream: &Tensor,
         (factors, dropout): (&BlockFactors, Dropout),
@@ -134,8 +150,10 @@ impl Block {
             let _guard = tch::no_grad_guard();
             upstream.f_mm(&self.output)?
         };
-        let adapted = adapter_output(inner, &factors.outer, dropout)?;
-        Ok(dot(inner, &by_inner)?.f_add(&dot(&adapted, &upstream.f_to_kind(Kind::Float)?)?)?)
+        let frozen = dot(inner, &by_inner)?;
+        let adapted = adapter_output(&self.for_adapter(inner, dropout)?, &factors.outer, dropout)?;
+        let product = frozen.f_add(&dot(&adapted, &upstream.f_to_kind(Kind::Float)?)?)?;
+        Ok(if x.requires_grad() { product.f_add(&dot(x, upstream)?)? } else { product })
     }
 }
 
@@ -149,12 +167,25 @@ pub(super) fn norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor, 
     Ok(x.f_rms_norm(weight.size(), Some(weight), epsilon)?)
 }
 
-/// Adds an adapter's output to `base`, in FP32: `base + (x A^T) B^T`, with alpha / r inside B.
+/// Adds an adapter's output to `base`, in FP32: `base + (x A^T) B^T`, with alpha / r inside B. In place: nobody has seen `base`, and going
+/// back does not need it.
 fn adapt(base: Tensor, x: &Tensor, pair: Option<&Pair>, dropout: Dropout) -> Result<Tensor, TorchError> {
     let Some(pair) = pair else { return Ok(base) };
     let kind = base.f_kind()?;
     let inner = adapter_inner(x, pair, dropout)?;
-    Ok(base.f_to_kind(Kind::Float)?.f_addmm(&inner, &pair.b)?.f_to_kind(kind)?)
+    let mut base = base.f_to_kind(Kind::Float)?;
+    if dropout.is_training {
+        // Whether gradients are wanted or not, so that a block computed twice gives the same bits twice.
+        return Ok(base.f_addmm_(&inner, &pair.b)?.f_to_kind(kind)?);
+    }
+    // Without the zeros beside the diagonal blocks: half the time, but dear to go back through.
+    let (mut column, mut row) = (0, 0);
+    for width in &pair.widths {
+        let b = pair.b.f_narrow(0, row, RANK)?.f_narrow(1, column, *width)?;
+        in_place(base.f_narrow(1, column, *width)?.f_addmm_(&inner.f_narrow(1, row, RANK)?, &b))?;
+        (column, row) = (column + width, row + RANK);
+    }
+    Ok(base.f_to_kind(kind)?)
 }
 
 /// `(x A^T) B^T`, FP32.
@@ -162,9 +193,10 @@ fn adapter_output(x: &Tensor, pair: &Pair, dropout: Dropout) -> Result<Tensor, T
     Ok(adapter_inner(x, pair, dropout)?.f_mm(&pair.b)?)
 }
 
-/// `x A^T`, FP32.
+/// `x A^T`, FP32. Dropout changes `x` itself: it has been used for all else, and no step back needs it as it was.
 fn adapter_inner(x: &Tensor, pair: &Pair, dropout: Dropout) -> Result<Tensor, TorchError> {
-    let (x, scale) = dropout.apply(x.f_to_kind(Kind::Float)?)?;
+    let mut x = x.f_to_kind(Kind::Float)?;
+    let scale = dropout.apply(&mut x)?;
     let inner = x.f_mm(&pair.a)?;
     Ok(if scale == 1.0 { inner } else { inner.f_mul_scalar(scale)? })
 }

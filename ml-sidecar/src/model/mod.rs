@@ -228,11 +228,11 @@ impl Model {
     pub(crate) fn outer_product(
         &self,
         block: usize,
-        inner: &Tensor,
+        (x, inner): (&Tensor, &Tensor),
         upstream: &Tensor,
         factors: (&BlockFactors, Dropout),
     ) -> Result<Tensor, TorchError> {
-        self.block(block)?.outer_product(inner, upstream, factors)
+        self.block(block)?.outer_product(x, inner, upstream, factors)
     }
 
     fn block(&self, index: usize) -> Result<&Block, TorchError> {

@@ -21,6 +21,11 @@ use std::{env, io, num::NonZeroUsize, os::unix::process::CommandExt as _, proces
 
 /// Read by OpenMP when it is loaded, which is before `main`.
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
+/// Read by GNU's OpenMP at the same time: how often a waiting thread looks before it sleeps.
+const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
+/// A fraction of a millisecond: waking a thread takes as long as many an operation. A training step of a small model takes a quarter less
+/// time than without, and a thread that waits for one without a processor still sleeps soon.
+const SPINS: &str = "10000";
 
 /// Threads that leave two cores for the node, at least one.
 pub fn default_threads() -> NonZeroUsize {
@@ -28,8 +33,8 @@ pub fn default_threads() -> NonZeroUsize {
     NonZeroUsize::new(cores.saturating_sub(2)).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Starts this program anew with `OMP_WAIT_POLICY=passive`, unless the variable is set already (to whatever value). Returns only then, or
-/// when that failed.
+/// Starts this program anew with `OMP_WAIT_POLICY=passive`, unless the variable is set already (to whatever value), and with a small
+/// `GOMP_SPINCOUNT`, unless that is. Returns only when there was nothing to do, or when it failed.
 ///
 /// # Errors
 /// The operating system refused; the program may go on, its threads spin.
@@ -42,6 +47,9 @@ pub fn wait_passively() -> io::Result<()> {
     let mut command = Command::new(program);
     if let Some(name) = arguments.next() {
         command.arg0(name);
+    }
+    if env::var_os(SPIN_COUNT).is_none() {
+        command.env(SPIN_COUNT, SPINS);
     }
     Err(command.args(arguments).env(WAIT_POLICY, "passive").exec())
 }

@@ -86,13 +86,12 @@ impl Pass<'_> {
             self.draws.seed_block(block);
             let factors = (&own.factors, self.dropout);
             let inner = self.model.inner(block, &x, &self.batch.span, factors)?;
-            let product = self.model.outer_product(block, &inner, &upstream, factors)?;
+            let product = self.model.outer_product(block, (&x, &inner), &upstream, factors)?;
             let wanted = [&own.a, &own.b, &x];
             let wanted = if block > 0 { &wanted[..] } else { &wanted[..2] };
             let mut gradients = Tensor::f_run_backward(&[product], wanted, false, false)?;
             if block > 0 {
-                // What goes around the block, and what goes through it.
-                upstream = upstream.f_add(&gradients.pop().ok_or_else(lost)?)?;
+                upstream = gradients.pop().ok_or_else(lost)?;
             }
             self.add(block, &gradients, total)?;
         }

@@ -26,8 +26,8 @@ use crate::{
     torch::TorchError,
 };
 
-/// Bytes that are read at once.
-const BLOCK_BYTES: usize = 2 << 20;
+/// Bytes that are read at once: few, so that what is freed between two tensors leaves no holes that no tensor fits.
+const BLOCK_BYTES: usize = 256 << 10;
 
 /// Why weights cannot be loaded.
 #[derive(Debug, thiserror::Error)]

@@ -20,14 +20,22 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Where `scripts/setup` keeps what it brings.
+///
+/// # Panics
+/// When neither `POLAI_CACHE` nor `HOME` is set.
+pub fn cache() -> PathBuf {
+    let below = |variable, folder| env::var_os(variable).map(|base| PathBuf::from(base).join(folder));
+    let cache = below("POLAI_CACHE", "").or_else(|| below("XDG_CACHE_HOME", "pol-ai")).or_else(|| below("HOME", ".cache/pol-ai"));
+    cache.expect("POLAI_CACHE or HOME")
+}
+
 /// Python with the twin's packages.
 ///
 /// # Panics
 /// When set-up has not installed it: a test's verdict.
 pub fn python() -> PathBuf {
-    let cache =
-        env::var_os("POLAI_CACHE").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache/pol-ai")));
-    let python = cache.expect("POLAI_CACHE or HOME").join("parity-venv/bin/python");
+    let python = cache().join("parity-venv/bin/python");
     assert!(python.exists(), "{}: run scripts/setup (it needs Python 3.11 or newer)", python.display());
     python
 }
