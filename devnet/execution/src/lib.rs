@@ -1,0 +1,12 @@
+//! x
+#![allow(missing_docs)]
+pub mod chain;
+pub mod execute;
+pub mod payload;
+pub mod pool;
+pub mod limits;
+pub mod spec;
+pub mod state;
+pub mod store;
+pub mod trie;
+pub mod validate;
