@@ -47,8 +47,7 @@ pub const FEE_HISTORY: u64 = 1_024;
 pub const FILTERS: usize = 256;
 
 /// Engine API: a payload of 30 million gas of zero bytes is below 8 MiB, in hex below 16.
-pub const ENGINE: RpcLimits =
-    RpcLimits { request_bytes: 32 << 20, response_bytes: 64 << 20, batch: 64, depth: 16, requests: 64 };
+pub const ENGINE: RpcLimits = RpcLimits { request_bytes: 32 << 20, response_bytes: 64 << 20, batch: 64, depth: 16, requests: 64 };
 /// Bytes of a public request.
 pub const HTTP_REQUEST_BYTES: u32 = 1 << 20;
 /// Bytes of a public answer.

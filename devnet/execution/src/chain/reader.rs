@@ -179,7 +179,8 @@ impl BlockHashes for Ancestors {
 impl ChainView for Chain {
     fn canonical(&self, number: u64) -> Option<LogBlock> {
         let block = self.canonical_block(number);
-        let block = block.inspect_err(|error| warn!(target: "polai::chain", %error, number, "the chain does not answer")).ok()??;
+        let block =
+            block.inspect_err(|error| warn!(target: "polai::chain", %error, number, "the chain does not answer")).ok()??;
         LogBlock::of(&block.block.header, block.hash).ok()
     }
 }

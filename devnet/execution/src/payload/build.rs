@@ -95,12 +95,7 @@ fn head_of(parts: &Parts, request: &Request) -> Header {
 }
 
 /// The sealed block as a payload, with the certificate of the choice that it was built with.
-pub(super) fn finish(
-    sealed: SealedBlock,
-    body: BlockBody<TxEnvelope>,
-    value: U256,
-    choice: &Choice,
-) -> Result<Built, JoinError> {
+pub(super) fn finish(sealed: SealedBlock, body: BlockBody<TxEnvelope>, value: U256, choice: &Choice) -> Result<Built, JoinError> {
     let names_update = !sealed.update_id().is_zero();
     let certificate = choice.candidate.as_ref().map(|candidate| candidate.certificate().clone()).unwrap_or_default();
     let (header, hash) = sealed.into_parts();

@@ -211,9 +211,9 @@ impl Held {
         let mut spent = Vec::new();
         for (sender, queue) in &self.by_sender {
             let account = fields(sender);
-            let gone = queue.iter().filter(|(nonce, entry)| {
-                **nonce < account.nonce || check::cost(&entry.transaction) > account.balance
-            });
+            let gone = queue
+                .iter()
+                .filter(|(nonce, entry)| **nonce < account.nonce || check::cost(&entry.transaction) > account.balance);
             spent.extend(gone.map(|(nonce, _)| (*sender, *nonce)));
         }
         for (sender, nonce) in spent {

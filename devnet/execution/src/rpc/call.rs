@@ -11,11 +11,7 @@ use alloy_evm::{
 };
 use alloy_primitives::{Bytes, TxKind, U64, U256};
 use alloy_rpc_types_eth::{BlockOverrides, FeeHistory, TransactionRequest, state::StateOverride};
-use jsonrpsee::{
-    core::RpcResult,
-    proc_macros::rpc,
-    types::ErrorObjectOwned,
-};
+use jsonrpsee::{core::RpcResult, proc_macros::rpc, types::ErrorObjectOwned};
 use revm::{
     context::{
         TxEnv,

@@ -4,9 +4,7 @@ use alloy_consensus::{BlockHeader as _, ReceiptEnvelope, Sealed, Transaction as 
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::U256;
 use alloy_rlp::Encodable as _;
-use alloy_rpc_types_eth::{
-    Block, BlockTransactions, Header, Log, Transaction, TransactionInfo, TransactionReceipt,
-};
+use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionInfo, TransactionReceipt};
 
 use crate::store::BlockData;
 

@@ -157,7 +157,8 @@ impl EthApiServer for Eth {
             return Err(refusal(SERVER, format!("oversized data: {found} bytes, limit {limit}")));
         }
         let transaction = TxEnvelope::decode_2718_exact(&bytes);
-        let transaction = transaction.map_err(|error| refusal(SERVER, format!("failed to decode signed transaction: {error}")))?;
+        let transaction =
+            transaction.map_err(|error| refusal(SERVER, format!("failed to decode signed transaction: {error}")))?;
         let transaction = transaction.try_into_recovered().map_err(|_| refusal(SERVER, "invalid sender"))?;
         Ok(self.pool.add(transaction)?)
     }

@@ -18,7 +18,8 @@ impl Eth {
         let head = self.chain.head().number_hash().number;
         let mut tips = Vec::new();
         for number in head.saturating_sub(TIP_BLOCKS)..=head {
-            let smallest = self.chain.canonical_block(number)?.and_then(|data| tips_of(&data).into_iter().map(|(tip, _)| tip).min());
+            let smallest =
+                self.chain.canonical_block(number)?.and_then(|data| tips_of(&data).into_iter().map(|(tip, _)| tip).min());
             tips.extend(smallest);
         }
         tips.sort_unstable();

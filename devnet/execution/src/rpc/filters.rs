@@ -52,9 +52,14 @@ pub trait FilterApi {
 #[derive(Debug)]
 enum Kind {
     /// The newest block that was told of.
-    Blocks { seen: B256 },
+    Blocks {
+        seen: B256,
+    },
     /// The same, and which logs.
-    Logs { seen: B256, filter: Box<Filter> },
+    Logs {
+        seen: B256,
+        filter: Box<Filter>,
+    },
     Pending(Receiver<B256>),
 }
 
@@ -104,7 +109,9 @@ impl Filters {
                 let mut found = Vec::new();
                 for (hashes, removed) in [(&since.reverted, true), (&since.committed, false)] {
                     for hash in hashes {
-                        found.extend(self.eth.chain.block(hash)?.map(|data| logs::matching(filter, &data, removed)).unwrap_or_default());
+                        found.extend(
+                            self.eth.chain.block(hash)?.map(|data| logs::matching(filter, &data, removed)).unwrap_or_default(),
+                        );
                     }
                 }
                 found.truncate(limits::LOGS);

@@ -88,7 +88,13 @@ impl NetApiServer for Eth {
 
 impl Web3ApiServer for Eth {
     fn client_version(&self) -> RpcResult<String> {
-        Ok(format!("{}/v{}/{}-{}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH))
+        Ok(format!(
+            "{}/v{}/{}-{}",
+            env!("CARGO_PKG_NAME"),
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        ))
     }
 
     fn sha3(&self, bytes: Bytes) -> RpcResult<B256> {

@@ -33,7 +33,12 @@ pub trait StateApi {
 
     /// Proofs of an account and of some of its slots (EIP-1186).
     #[method(name = "getProof", blocking)]
-    fn proof(&self, address: Address, slots: Vec<JsonStorageKey>, block: Option<BlockId>) -> RpcResult<EIP1186AccountProofResponse>;
+    fn proof(
+        &self,
+        address: Address,
+        slots: Vec<JsonStorageKey>,
+        block: Option<BlockId>,
+    ) -> RpcResult<EIP1186AccountProofResponse>;
 }
 
 impl Eth {
@@ -64,7 +69,12 @@ impl StateApiServer for Eth {
         Ok(self.state(block)?.storage(&address, slot).into())
     }
 
-    fn proof(&self, address: Address, slots: Vec<JsonStorageKey>, block: Option<BlockId>) -> RpcResult<EIP1186AccountProofResponse> {
+    fn proof(
+        &self,
+        address: Address,
+        slots: Vec<JsonStorageKey>,
+        block: Option<BlockId>,
+    ) -> RpcResult<EIP1186AccountProofResponse> {
         if slots.len() > PROOF_SLOTS {
             return Err(params(format!("slots: found {}, expected at most {PROOF_SLOTS}", slots.len())));
         }

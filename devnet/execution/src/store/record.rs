@@ -1,7 +1,10 @@
 //! A block as it is kept: with the senders of its transactions and with its receipts.
 
 use alloy_consensus::ReceiptEnvelope;
-use alloy_eips::{BlockNumHash, eip2718::{Decodable2718 as _, Encodable2718 as _}};
+use alloy_eips::{
+    BlockNumHash,
+    eip2718::{Decodable2718 as _, Encodable2718 as _},
+};
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::{Decodable as _, RlpDecodable, RlpEncodable};
 
