@@ -15,7 +15,7 @@ pub struct Spec {
 
 impl Spec {
     /// Of a checked genesis, which has exactly this schedule.
-    pub fn of(genesis: &ExecutionGenesis) -> Self {
+    pub const fn of(genesis: &ExecutionGenesis) -> Self {
         let config = &genesis.genesis().config;
         Self { chain_id: config.chain_id, deposit_contract: config.deposit_contract_address }
     }

@@ -103,6 +103,3 @@ impl Chain {
         self.0.tree.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -79,7 +79,10 @@ impl Node {
             gas_limit: args.gas_limit,
         };
         let (payloads, runner) = Payloads::new(parts);
-        let runner = async move { Ok::<(), Exit>(runner.run().await) };
+        let runner = async move {
+            runner.run().await;
+            Ok::<(), Exit>(())
+        };
         tasks.child("payloads").spawn_until_stopped("runner", runner);
         tasks.child("pool").spawn_until_stopped("follower", follow(chain.clone(), pool.clone()));
         let engine = Engine::new(chain.clone(), payloads);

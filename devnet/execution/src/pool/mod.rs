@@ -221,6 +221,3 @@ impl Held {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

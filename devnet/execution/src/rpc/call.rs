@@ -180,7 +180,7 @@ impl Prepared {
         if guess < high && self.run(guess).is_ok_and(|ran| ran.is_success()) {
             high = guess;
         }
-        while high.saturating_sub(low) > high.saturating_mul(ESTIMATE_SLACK) / 1_000 + 1 {
+        while high.saturating_sub(low) > (high.saturating_mul(ESTIMATE_SLACK) / 1_000).saturating_add(1) {
             let middle = low.midpoint(high);
             if self.run(middle).is_ok_and(|ran| ran.is_success()) { high = middle } else { low = middle }
         }

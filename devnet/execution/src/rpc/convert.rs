@@ -33,7 +33,6 @@ pub(super) fn transaction(data: &BlockData, index: usize) -> Option<Transaction>
         block_number: Some(data.block.header.number),
         base_fee: data.block.header.base_fee_per_gas(),
         block_timestamp: Some(data.block.header.timestamp),
-        ..TransactionInfo::default()
     };
     Some(Transaction::from_transaction(Recovered::new_unchecked(inner.clone(), *sender), info))
 }

@@ -74,15 +74,20 @@ fn tips_of(data: &BlockData) -> Vec<(u128, u64)> {
 /// The tip below which this part of the block's gas was paid.
 fn percentile(data: &BlockData, percent: f64) -> u128 {
     let tips = tips_of(data);
-    let threshold = data.block.header.gas_used as f64 * percent / 100.0;
+    let threshold = float(data.block.header.gas_used) * percent / 100.0;
     let mut gas = 0_u64;
     let reached = tips.iter().find(|(_, used)| {
         gas = gas.saturating_add(*used);
-        gas as f64 >= threshold
+        float(gas) >= threshold
     });
     reached.or(tips.last()).map_or(0, |(tip, _)| *tip)
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    if whole == 0 { 0.0 } else { float(part) / float(whole) }
+}
+
+/// Gas of a block is far below 2^32.
+fn float(gas: u64) -> f64 {
+    f64::from(u32::try_from(gas).unwrap_or(u32::MAX))
 }

@@ -23,7 +23,6 @@ mod state;
 pub use call::{CallApiServer, Calls};
 pub use eth::EthApiServer;
 pub use filters::{FilterApiServer, Filters};
-pub use pubsub::{PubSub, PubSubApiServer};
 pub use server::{HttpServer, eth_methods, methods, serve};
 pub use small::{NetApiServer, TxPoolApiServer, Web3ApiServer};
 pub use state::StateApiServer;

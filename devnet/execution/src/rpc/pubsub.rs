@@ -7,9 +7,8 @@ use alloy_rpc_types_eth::{
     pubsub::{Params, SubscriptionKind},
 };
 use jsonrpsee::{
-    PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink,
-    core::{SubscriptionResult, to_json_raw_value},
-    proc_macros::rpc,
+    PendingSubscriptionSink, RpcModule, SubscriptionMessage, SubscriptionSink,
+    core::{RegisterMethodError, SubscriptionResult, to_json_raw_value},
 };
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -17,27 +16,32 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{Eth, convert, error::params, logs};
 use crate::chain::ChainEvent;
 
-/// Subscriptions.
-#[rpc(server, namespace = "eth")]
-pub trait PubSubApi {
-    /// One kind, until the client ends it or reads too slowly.
-    #[subscription(name = "subscribe" => "subscription", unsubscribe = "unsubscribe", item = serde_json::Value)]
-    async fn subscribe(&self, kind: SubscriptionKind, parameters: Option<Params>) -> SubscriptionResult;
+/// `eth_subscribe`: one kind, until the client ends it or reads too slowly.
+///
+/// # Errors
+/// Two methods of one name: our own fault.
+pub(super) fn methods(eth: Eth) -> Result<RpcModule<PubSub>, RegisterMethodError> {
+    let mut module = RpcModule::new(PubSub(eth));
+    let subscribe = |parameters: jsonrpsee::types::Params<'static>, pending: PendingSubscriptionSink, on: Arc<PubSub>, _| async move {
+        let mut parameters = parameters.sequence();
+        let read = parameters.next::<SubscriptionKind>().and_then(|kind| Ok((kind, parameters.optional_next::<Params>()?)));
+        match read {
+            Ok((kind, parameters)) => on.subscribe(pending, kind, parameters).await,
+            Err(error) => {
+                pending.reject(error).await;
+                Ok(())
+            }
+        }
+    };
+    module.register_subscription("eth_subscribe", "eth_subscription", "eth_unsubscribe", subscribe)?;
+    Ok(module)
 }
 
 /// Subscriptions on a chain and its mempool.
 #[derive(Debug, Clone)]
-pub struct PubSub(Eth);
+pub(super) struct PubSub(Eth);
 
 impl PubSub {
-    /// On what the other methods read.
-    pub const fn new(eth: Eth) -> Self {
-        Self(eth)
-    }
-}
-
-#[jsonrpsee::core::async_trait]
-impl PubSubApiServer for PubSub {
     async fn subscribe(
         &self,
         pending: PendingSubscriptionSink,
@@ -73,9 +77,7 @@ impl PubSubApiServer for PubSub {
         }
         Ok(())
     }
-}
 
-impl PubSub {
     /// Sends what each change of the chain gives. Who lags is cut off: a gap is worse than an end.
     async fn follow<T: Serialize>(&self, sink: SubscriptionSink, items: impl Fn(&ChainEvent) -> Vec<T> + Send) {
         let mut events = self.0.chain.watch_events();

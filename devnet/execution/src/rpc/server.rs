@@ -9,7 +9,7 @@ use jsonrpsee::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{CallApiServer as _, Calls, Eth, FilterApiServer as _, Filters, PubSub, PubSubApiServer as _};
+use super::{CallApiServer as _, Calls, Eth, FilterApiServer as _, Filters, pubsub};
 use crate::limits;
 
 /// A port that is bound and not served yet.
@@ -25,7 +25,7 @@ pub fn methods(eth: &Eth) -> Result<RpcModule<()>, RegisterMethodError> {
     all.merge(super::NetApiServer::into_rpc(eth.clone()))?;
     all.merge(super::Web3ApiServer::into_rpc(eth.clone()))?;
     all.merge(super::TxPoolApiServer::into_rpc(eth.clone()))?;
-    all.merge(PubSub::new(eth.clone()).into_rpc())?;
+    all.merge(pubsub::methods(eth.clone())?)?;
     Ok(all)
 }
 

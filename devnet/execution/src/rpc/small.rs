@@ -49,7 +49,7 @@ pub struct PoolStatus {
 }
 
 /// By sender and nonce (decimal).
-pub type BySender = BTreeMap<Address, BTreeMap<String, Transaction>>;
+type BySender = BTreeMap<Address, BTreeMap<String, Transaction>>;
 
 /// Transactions that wait.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -102,6 +102,3 @@ impl fmt::Debug for Store {
 fn create(path: &Path) -> Result<Database, StoreError> {
     Ok(Database::builder().set_cache_size(limits::STORE_CACHE_BYTES).create(path)?)
 }
-
-#[cfg(test)]
-mod tests;

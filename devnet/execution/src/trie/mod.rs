@@ -70,4 +70,5 @@ impl<V: Value> Trie<V> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests;
