@@ -57,8 +57,11 @@ pub fn genesis(args: &Args, dev: &DevArgs, clock: &dyn Clock) -> Result<Executio
     node::genesis(args)
 }
 
-/// A chain of one node: no validators, no model.
-fn new_genesis(dev: &DevArgs, genesis_time: u64) -> Result<ExecutionGenesis, Exit> {
+/// The genesis of a chain of one node: no validators, no model.
+///
+/// # Errors
+/// The operator's: a seed without an account.
+pub fn new_genesis(dev: &DevArgs, genesis_time: u64) -> Result<ExecutionGenesis, Exit> {
     let (chain_id, difficulty_floor) = (dev.chain_id, DIFFICULTY_FLOOR);
     let seed = dev.seed.clone();
     let draft = GenesisDraft::build(&GenesisParameters { seed, genesis_time, chain_id, difficulty_floor }).or_usage()?;

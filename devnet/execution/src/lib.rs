@@ -27,6 +27,8 @@ pub mod chain;
 pub mod dev;
 pub mod engine;
 pub mod execute;
+#[cfg(test)]
+mod fixtures;
 pub mod limits;
 pub mod node;
 pub mod payload;

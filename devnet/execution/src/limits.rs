@@ -56,6 +56,8 @@ pub const HTTP_RESPONSE_BYTES: u32 = 32 << 20;
 pub const HTTP_BATCH: u32 = 64;
 /// Connections of the public port.
 pub const HTTP_CONNECTIONS: u32 = 256;
+/// How long open connections may finish when the process stops.
+pub const HTTP_DRAIN: Duration = Duration::from_secs(2);
 /// Subscriptions of one WebSocket.
 pub const SUBSCRIPTIONS: u32 = 32;
 /// Messages that wait for a slow WebSocket before it is cut off.

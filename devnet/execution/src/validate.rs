@@ -49,6 +49,12 @@ pub enum Invalid {
     /// A transaction that must not be there, or fails to be executed at all.
     #[error(transparent)]
     Execution(#[from] BlockExecutionError),
+    /// It was found invalid before.
+    #[error("the block {hash} was found invalid before")]
+    Again {
+        /// Its hash.
+        hash: B256,
+    },
     /// Its parent is invalid.
     #[error("the parent {parent} is invalid")]
     Parent {

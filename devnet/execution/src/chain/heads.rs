@@ -50,7 +50,7 @@ impl Chain {
         let head = Arc::clone(&plan.event.head);
         let (losers, folded) = {
             let tree = self.tree();
-            (tree.losers(&plan.path), tree.too_old(&plan.path, head.number_hash().number))
+            (tree.losers(&plan.path), tree.too_old(&plan.path, head.number_hash().number, self.0.history))
         };
         let datas = |blocks: &[Arc<Executed>]| blocks.iter().map(|block| Arc::clone(&block.data)).collect::<Vec<_>>();
         let (reverted, committed) = (datas(&plan.event.reverted), datas(&plan.event.committed));
@@ -92,7 +92,9 @@ impl Chain {
         let Some(new) = tree.branch(&head) else {
             return Err(match tree.condemned(&head) {
                 Some(latest_valid) => ForkchoiceError::InvalidHead { head, latest_valid },
-                None if self.is_final(&head) => ForkchoiceError::Inconsistent { role: "head", found: head, head },
+                None if self.is_past(&head, tree.root_number()) => {
+                    ForkchoiceError::Inconsistent { role: "head", found: head, head }
+                }
                 None => ForkchoiceError::UnknownHead { head },
             });
         };
@@ -105,7 +107,7 @@ impl Chain {
         let place = |role: &'static str, hash: &B256| {
             let above = new.iter().position(|block| block.data.hash == *hash).map(|index| index.saturating_add(1));
             let place = above.or((root == *hash).then_some(0));
-            if place.is_none() && !self.is_final(hash) {
+            if place.is_none() && !self.is_past(hash, tree.root_number()) {
                 return Err(ForkchoiceError::Inconsistent { role, found: *hash, head });
             }
             Ok(place)
@@ -122,9 +124,9 @@ impl Chain {
         Ok(Plan { event, safe: safe.or(tree.safe), finalized, path: new.get(..path).unwrap_or_default().to_vec() })
     }
 
-    /// Whether a block is canonical and on disk only: behind what the tree holds.
-    fn is_final(&self, hash: &B256) -> bool {
-        let block = self.0.store.block(hash).ok().flatten();
-        block.is_some_and(|data| self.0.store.canonical(data.block.header.number).is_ok_and(|found| found == Some(*hash)))
+    /// Whether a block is final and older than the tree's root. Takes the root's height, because the caller holds the tree.
+    fn is_past(&self, hash: &B256, root: u64) -> bool {
+        let number = self.0.store.block(hash).ok().flatten().map(|data| data.block.header.number);
+        number.is_some_and(|number| number < root && self.0.store.canonical(number).is_ok_and(|found| found == Some(*hash)))
     }
 }

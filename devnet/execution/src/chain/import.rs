@@ -39,7 +39,7 @@ impl Chain {
                 return Ok(Imported::Known);
             }
             if let Some(latest_valid) = tree.condemned(&hash) {
-                let error = Invalid::Parent { parent: hash };
+                let error = Invalid::Again { hash };
                 return Err(ImportError::Invalid { latest_valid, error });
             }
             tree.get(&parent_hash).cloned()

@@ -18,7 +18,7 @@ pub use error::{ForkchoiceError, ImportError};
 pub use heads::{ChainEvent, HeadsRequest};
 pub use import::Imported;
 pub use reader::ReadError;
-pub use tree::Executed;
+pub use tree::{Executed, History};
 
 use std::{
     path::Path,
@@ -47,6 +47,7 @@ pub struct Chain(Arc<Inner>);
 struct Inner {
     genesis: ExecutionGenesis,
     executor: Executor,
+    history: History,
     store: Store,
     tree: RwLock<Tree>,
     /// Held while the chain changes: one import or one change of heads at a time.
@@ -57,11 +58,11 @@ struct Inner {
 }
 
 impl Chain {
-    /// Opens the chain in `directory`, or begins it there.
+    /// Opens the chain in `directory`, or begins it there. `history`: how many old states are kept.
     ///
     /// # Errors
     /// [`StoreError`]; the operator's.
-    pub fn open(directory: &Path, genesis: ExecutionGenesis, metrics: Metrics) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path, genesis: ExecutionGenesis, history: History, metrics: Metrics) -> Result<Self, StoreError> {
         let body = BlockBody { transactions: vec![], ommers: vec![], withdrawals: Some(Withdrawals::default()) };
         let block = Block { header: genesis.header().clone(), body };
         let hash = genesis.chain().genesis_hash();
@@ -72,7 +73,7 @@ impl Chain {
         let executor = Executor::new(Spec::of(&genesis));
         let heads = watch::Sender::new(tree.heads());
         let (tree, events) = (RwLock::new(tree), broadcast::Sender::new(limits::CHAIN_EVENTS));
-        Ok(Self(Arc::new(Inner { genesis, executor, store, tree, changing: Mutex::default(), heads, events, metrics })))
+        Ok(Self(Arc::new(Inner { genesis, executor, history, store, tree, changing: Mutex::default(), heads, events, metrics })))
     }
 
     /// The genesis.
@@ -103,3 +104,7 @@ impl Chain {
         self.0.tree.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests;

@@ -33,6 +33,21 @@ impl Executed {
     }
 }
 
+/// How much of the past is kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// States, counted from the head.
+    pub blocks: u64,
+    /// Accounts and slots in which they differ, all together.
+    pub touched: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { blocks: limits::STATE_HISTORY_BLOCKS, touched: limits::STATE_HISTORY_TOUCHED }
+    }
+}
+
 /// The state behind a final block.
 #[derive(Debug, Clone)]
 pub(super) struct Past {
@@ -161,7 +176,7 @@ impl Tree {
     }
 
     /// Which of the states behind the root, with `path` added, are too many: to be folded into the anchor. The first one kept becomes it.
-    pub(super) fn too_old(&self, path: &[Arc<Executed>], head_number: u64) -> Vec<BlockNumHash> {
+    pub(super) fn too_old(&self, path: &[Arc<Executed>], head_number: u64, keep: History) -> Vec<BlockNumHash> {
         let rows = self.past.values().map(|past| (past.block, past.touched));
         let root = self.blocks.get(&self.root).into_iter().chain(path).map(|block| (block.number_hash(), block.touched));
         let rows: Vec<_> = rows.chain(root).collect();
@@ -169,8 +184,8 @@ impl Tree {
         // The first row is the anchor already.
         let mut folded = Vec::new();
         for (block, cost) in rows.into_iter().skip(1) {
-            let enough = block.number.saturating_add(limits::STATE_HISTORY_BLOCKS) > head_number;
-            if enough && touched <= limits::STATE_HISTORY_TOUCHED {
+            let enough = block.number.saturating_add(keep.blocks) > head_number;
+            if enough && touched <= keep.touched {
                 break;
             }
             touched = touched.saturating_sub(cost);

@@ -28,7 +28,7 @@ use tracing::warn;
 
 use crate::{
     args::Args,
-    chain::Chain,
+    chain::{Chain, History},
     engine::Engine,
     payload::{Parts, Payloads},
     pool::Pool,
@@ -134,7 +134,7 @@ fn open((args, genesis, metrics, tasks): (Args, ExecutionGenesis, Metrics, Tasks
         Ok::<(), Exit>(())
     });
     let log = ModelLog::open(&folder.join("model_log"), genesis.chain(), metrics.clone()).or_usage()?;
-    let chain = Chain::open(&folder, genesis, metrics).or_usage()?;
+    let chain = Chain::open(&folder, genesis, History::default(), metrics).or_usage()?;
     Ok((chain, log))
 }
 
@@ -159,7 +159,16 @@ async fn ai(
         None => None,
     };
     let (follower, view, heads) = (log.clone(), Arc::new(chain.clone()), chain.watch_heads());
-    tasks.child("model-log").spawn_optional("follower", move || model_log::follow(follower.clone(), view.clone(), heads.clone()));
+    let (tasks, stop) = (tasks.child("model-log"), tasks.token());
+    tasks.spawn_optional("follower", move || {
+        let (following, stop) = (model_log::follow(follower.clone(), view.clone(), heads.clone()), stop.clone());
+        async move {
+            tokio::select! {
+                ended = following => ended,
+                () = stop.cancelled() => Ok(()),
+            }
+        }
+    });
     Ok(Ai { register, log, sealer, metrics })
 }
 

@@ -7,6 +7,7 @@ use jsonrpsee::{
     core::RegisterMethodError,
     server::{BatchRequestConfig, PingConfig, Server, ServerConfig},
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{CallApiServer as _, Calls, Eth, FilterApiServer as _, Filters, pubsub};
@@ -61,7 +62,8 @@ pub async fn serve(listener: HttpServer, methods: impl Into<Methods>, stop: Canc
     tokio::select! {
         () = stop.cancelled() => {
             let _: Result<(), _> = server.stop();
-            running.stopped().await;
+            // Idle connections would hold it for ever.
+            let _ = timeout(limits::HTTP_DRAIN, running.stopped()).await;
         }
         () = server.clone().stopped() => {}
     }
