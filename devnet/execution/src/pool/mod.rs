@@ -221,3 +221,6 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
