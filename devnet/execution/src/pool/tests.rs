@@ -34,7 +34,7 @@ fn order(mut best: Best) -> Vec<(u8, u64)> {
 }
 
 #[test]
-fn the_best_tip_goes_first_and_each_senders_nonces_in_order() {
+fn the_best_tip_goes_first_then_the_earliest_and_each_senders_nonces_in_order() {
     let held = held(&[
         transaction(1, 1, 90, 1_000),
         transaction(1, 0, 10, 1_000),
@@ -42,7 +42,7 @@ fn the_best_tip_goes_first_and_each_senders_nonces_in_order() {
         transaction(2, 1, 50, 1_000),
         transaction(3, 0, 50, 1_000),
     ]);
-    assert_eq!(order(best(&held, 100, 0)), [(2, 0), (3, 0), (2, 1), (1, 0), (1, 1)]);
+    assert_eq!(order(best(&held, 100, 0)), [(2, 0), (2, 1), (3, 0), (1, 0), (1, 1)]);
 }
 
 #[test]

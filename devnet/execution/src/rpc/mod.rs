@@ -2,7 +2,7 @@
 //!
 //! # Contract
 //! Names, shapes, error codes and revert data are those of geth and Reth. State can be asked for as far back as the chain keeps it
-//! ([`limits::STATE_HISTORY_BLOCKS`] at most). What takes long runs on other threads, at most [`limits::CALLS`] calls at a time.
+//! ([`crate::limits::STATE_HISTORY_BLOCKS`] at most). What takes long runs on other threads, at most [`crate::limits::CALLS`] calls at a time.
 //!
 //! # What it does not protect against
 //! Being asked by everybody: it has no accounts and signs nothing, but it has no quota per client either. It listens on loopback unless told
