@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use lighthouse_ack_quorum::{
-    collector::{Added, Collector, Seen},
+    collector::Collector,
     faults::{FaultPool, Poster},
     guard::{Guard, GuardError, Key},
     limits,
@@ -75,11 +75,6 @@ impl Ai {
         self.collector.set_members(Arc::clone(&self.members));
         self.known = Some(epoch);
         Ok(())
-    }
-
-    /// Takes ACKs in.
-    pub(super) fn add(&mut self, acks: &[Seen], now_ms: u64) -> Added {
-        self.collector.add(acks, now_ms)
     }
 
     /// The candidate for a block of `epoch` on a model head, if one has a quorum.

@@ -30,6 +30,7 @@ mod node;
 mod operation_pool;
 mod produce;
 mod propose;
+mod report;
 mod setup;
 mod snapshot;
 mod sync_pool;

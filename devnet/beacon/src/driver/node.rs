@@ -216,7 +216,10 @@ impl<E: EthSpec> Node<E> {
             Ok(checked) => checked,
             Err((refusal, votes)) => {
                 tracing::warn!(target: "polai::beacon", %refusal, "block refused");
-                votes.into_iter().for_each(|vote| drop(self.fault_votes.try_send(vote)));
+                for vote in votes {
+                    // A queue that is full loses it: votes are counted here in any case.
+                    let _ = self.fault_votes.try_send(vote);
+                }
                 return Ok(Err(refusal.into()));
             }
         };
