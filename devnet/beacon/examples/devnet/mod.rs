@@ -34,6 +34,8 @@ pub(crate) struct Devnet<E: EthSpec> {
     pub(crate) config: Config,
     /// The state at slot 0.
     pub(crate) genesis: BeaconState<E>,
+    /// chain.toml.
+    pub(crate) spec: ChainSpec,
     keys: Vec<SecretKey>,
 }
 
@@ -88,7 +90,7 @@ impl<E: EthSpec> Devnet<E> {
         let inputs = GenesisInputs { chain: &chain, seed: &seed, validators, execution: &execution, deposit_contract };
         let genesis = genesis_state::<E>(&inputs).expect("genesis");
         let keys = (0..validators).map(|i| seed.validator_key(i).expect("a key")).collect();
-        Self { config: Config::of_chain(&chain, deposit_contract), genesis, keys }
+        Self { config: Config::of_chain(&chain, deposit_contract), genesis, spec: chain, keys }
     }
 
     /// A chain whose keys are 1, 2, 3, ...: deriving thousands from a seed would take minutes.
@@ -99,7 +101,7 @@ impl<E: EthSpec> Devnet<E> {
             SecretKey::from_bytes(&bytes).expect("a key")
         };
         let keys: Vec<SecretKey> = (1..=validators).map(secret).collect();
-        let Self { config, genesis: mut state, .. } = Self::new(1);
+        let Self { config, genesis: mut state, spec, .. } = Self::new(1);
         let like = state.validators.get(0).expect("one validator").clone();
         let entry = |key: &SecretKey| Validator { pubkey: key.public_key().to_bytes().into(), ..like.clone() };
         state.validators = List::try_from_iter(keys.iter().map(entry)).expect("a registry");
@@ -112,7 +114,7 @@ impl<E: EthSpec> Devnet<E> {
         let committee = next_sync_committee(&state).expect("a committee");
         state.current_sync_committee = committee.clone();
         state.next_sync_committee = committee;
-        Self { config, genesis: state, keys }
+        Self { config, genesis: state, spec, keys }
     }
 
     fn sign(&self, index: u64, root: B256) -> Signature {

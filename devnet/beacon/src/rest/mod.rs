@@ -48,7 +48,7 @@ pub const BODY_BYTES: usize = 1 << 20;
 pub fn limits() -> Limits {
     Limits {
         connections: 256,
-        connections_per_ip: 64,
+        connections_per_ip: 256,
         body_bytes: BODY_BYTES,
         // Event streams live as long as a connection.
         connection_life: Duration::from_secs(3_600),
