@@ -9,6 +9,7 @@ pub mod driver;
 pub mod engine;
 pub mod fork_choice;
 pub mod genesis;
+pub mod process;
 pub mod rest;
 pub mod storage;
 pub mod transition;

@@ -60,8 +60,7 @@ fn blocks_since_the_anchor_come_parents_first_and_forks_go_at_finality() {
 
     let mut state = genesis();
     state.slot = 1;
-    let finalized =
-        Finalized { root: one.root(), state: &state, canonical: &[(1, one.root())], dropped: &[fork.root()] };
+    let finalized = Finalized { root: one.root(), state: &state, canonical: &[(1, one.root())], dropped: &[fork.root()] };
     db.finalize(&finalized).unwrap();
     assert_eq!(db.since_anchor().unwrap(), [two.root()]);
     assert_eq!(db.anchor().unwrap(), (one.root(), state));

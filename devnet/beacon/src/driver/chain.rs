@@ -183,7 +183,8 @@ impl<E: EthSpec> Chain<E> {
     /// [`DriverError`].
     pub fn set_execution(&mut self, root: &B256, status: ExecutionStatus) -> Result<(), DriverError> {
         let changed: Vec<B256> = {
-            let before: Vec<(B256, ExecutionStatus)> = self.store.nodes().iter().map(|node| (node.root, node.execution)).collect();
+            let before: Vec<(B256, ExecutionStatus)> =
+                self.store.nodes().iter().map(|node| (node.root, node.execution)).collect();
             self.store.set_execution(root, status);
             let after = self.store.nodes().iter().map(|node| node.execution);
             before.iter().zip(after).filter(|((_, before), after)| before != after).map(|((root, _), _)| *root).collect()
@@ -208,10 +209,13 @@ impl<E: EthSpec> Chain<E> {
         let parent = self.store.node(&node.parent_root);
         let epoch = epoch_at::<E>(slot);
         let epoch_transition = parent.is_some_and(|parent| epoch_at::<E>(parent.slot) < epoch);
-        let descends = |old: &crate::fork_choice::Node<E>| self.store.ancestor(&new, old.slot).is_some_and(|n| n.root == old.root);
+        let descends =
+            |old: &crate::fork_choice::Node<E>| self.store.ancestor(&new, old.slot).is_some_and(|n| n.root == old.root);
         let reorg = self.store.node(&old).filter(|old| !descends(old)).map(|old| {
             let mut common = old.slot;
-            while common > 0 && self.store.ancestor(&old.root, common).map(|n| n.root) != self.store.ancestor(&new, common).map(|n| n.root) {
+            while common > 0
+                && self.store.ancestor(&old.root, common).map(|n| n.root) != self.store.ancestor(&new, common).map(|n| n.root)
+            {
                 common = common.saturating_sub(1);
             }
             let old_state = old.block.as_ref().map(|block| block.message().state_root).unwrap_or_default();

@@ -197,7 +197,8 @@ impl<E: EthSpec> Chain<E> {
     pub(super) fn add_deposits(&mut self, to: u64, logs: &[Log]) -> Result<(), DriverError> {
         let first = self.deposits.len();
         let decoded: Vec<_> = logs.iter().filter_map(decode_deposit).collect();
-        let in_order = (u64::try_from(first).unwrap_or(u64::MAX)..).zip(&decoded).all(|(expected, (index, _))| *index == expected);
+        let in_order =
+            (u64::try_from(first).unwrap_or(u64::MAX)..).zip(&decoded).all(|(expected, (index, _))| *index == expected);
         if !in_order || decoded.len() != logs.len() {
             tracing::warn!(target: "polai::beacon", from = first, "the deposit log does not continue what was read; reading it again");
             self.database.clear_deposits()?;

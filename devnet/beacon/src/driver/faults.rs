@@ -9,13 +9,7 @@ use lighthouse_ack_quorum::{
 };
 use pol_core::fault::{RawFaultVote, SignedHeader, SlashingPair};
 
-use super::{
-    ai::Ai,
-    chain::Chain,
-    error::DriverError,
-    events::Event,
-    gate::GateRefusal,
-};
+use super::{ai::Ai, chain::Chain, error::DriverError, events::Event, gate::GateRefusal};
 use crate::{
     fork_choice::BlockRefusal,
     transition::{Operation, epoch_at},
@@ -28,7 +22,11 @@ impl<E: EthSpec> Chain<E> {
     ///
     /// # Errors
     /// [`DriverError`].
-    pub fn on_refused(&mut self, block: &HashedBlock<E>, refusal: &BlockRefusal<GateRefusal>) -> Result<Vec<RawFaultVote>, DriverError> {
+    pub fn on_refused(
+        &mut self,
+        block: &HashedBlock<E>,
+        refusal: &BlockRefusal<GateRefusal>,
+    ) -> Result<Vec<RawFaultVote>, DriverError> {
         let BlockRefusal::Gate(GateRefusal::Import(ImportError::Refused { fault, .. })) = refusal else { return Ok(Vec::new()) };
         self.ai.blocks_refused = self.ai.blocks_refused.saturating_add(1);
         match fault {

@@ -85,7 +85,12 @@ impl CertificateGate {
     ///
     /// # Errors
     /// [`GateRefusal`].
-    pub fn check_own<E: EthSpec>(&self, state: &BeaconState<E>, parent_root: [u8; 32], payload: &ExecutionPayload<E>) -> Result<OwnPayload, GateRefusal> {
+    pub fn check_own<E: EthSpec>(
+        &self,
+        state: &BeaconState<E>,
+        parent_root: [u8; 32],
+        payload: &ExecutionPayload<E>,
+    ) -> Result<OwnPayload, GateRefusal> {
         let committee = self.committee(state, state.current_epoch())?;
         let parent_hash = payload.parent_hash.0;
         Ok(self.importer.check_own(parent_root, state.slot, &payload.extra_data, parent_hash, &committee)?)

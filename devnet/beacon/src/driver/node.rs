@@ -120,11 +120,19 @@ impl<E: EthSpec> Node<E> {
         self.snapshot.borrow().clone()
     }
 
+    /// Told whenever the chain may have changed.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot<E>>> {
+        self.snapshot.subscribe()
+    }
+
     /// Does something with the chain on a thread that may block, then tells whoever reads what has changed.
     ///
     /// # Errors
     /// [`DriverError::Panicked`].
-    pub async fn with<T: Send + 'static>(&self, body: impl FnOnce(&mut Chain<E>) -> T + Send + 'static) -> Result<T, DriverError> {
+    pub async fn with<T: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Chain<E>) -> T + Send + 'static,
+    ) -> Result<T, DriverError> {
         let chain = Arc::clone(&self.chain);
         let thread = move || {
             let mut chain = chain.lock().unwrap_or_else(PoisonError::into_inner);
@@ -247,7 +255,7 @@ impl<E: EthSpec> Node<E> {
     }
 
     /// Root of the head's payload, as the AI engine names it.
-    pub(super) fn hash32(root: B256) -> Hash32 {
+    pub(super) const fn hash32(root: B256) -> Hash32 {
         Hash32(root.0)
     }
 }

@@ -40,7 +40,12 @@ impl OperationPool {
     ///
     /// # Errors
     /// [`PoolRefused`].
-    pub fn add<E: EthSpec>(&mut self, operation: Operation, state: &BeaconState<E>, config: &Config) -> Result<bool, PoolRefused> {
+    pub fn add<E: EthSpec>(
+        &mut self,
+        operation: Operation,
+        state: &BeaconState<E>,
+        config: &Config,
+    ) -> Result<bool, PoolRefused> {
         apply_operation(state, &operation, config)?;
         match operation {
             Operation::ProposerSlashing(one) => {
@@ -89,7 +94,9 @@ impl OperationPool {
         self.attester_slashings.retain(|_, one| slashable_by(finalized, one).is_ok());
         self.exits.retain(|index, _| finalized.validator(*index).is_ok_and(|v| !v.has_exit()));
         let has_account = |index: &ValidatorIndex| {
-            finalized.validator(*index).is_ok_and(|v| v.withdrawal_credentials.0.first() != Some(&crate::types::BLS_WITHDRAWAL_PREFIX))
+            finalized
+                .validator(*index)
+                .is_ok_and(|v| v.withdrawal_credentials.0.first() != Some(&crate::types::BLS_WITHDRAWAL_PREFIX))
         };
         self.changes.retain(|index, _| !has_account(index));
     }

@@ -32,14 +32,15 @@ pub(super) struct Plan<E: EthSpec> {
 }
 
 impl<E: EthSpec> Plan<E> {
-    pub(super) const fn parent_hash(&self) -> B256 {
+    pub(super) const fn builds_on(&self) -> B256 {
         self.state.latest_execution_payload_header.block_hash
     }
 }
 
 /// Hashes for `forkchoiceUpdated`. Zero stands for "none yet", as before the first justified block.
 pub(super) fn forkchoice<E: EthSpec>(store: &Store<E>, head: &B256) -> ForkchoiceState {
-    let hash = |root: &B256| store.node(root).map(|node| node.state.latest_execution_payload_header.block_hash).unwrap_or_default();
+    let hash =
+        |root: &B256| store.node(root).map(|node| node.state.latest_execution_payload_header.block_hash).unwrap_or_default();
     let of = |checkpoint: crate::types::Checkpoint| if checkpoint.epoch == 0 { B256::ZERO } else { hash(&checkpoint.root) };
     ForkchoiceState {
         head_block_hash: hash(head),
@@ -140,7 +141,9 @@ impl<E: EthSpec> Chain<E> {
                 // What the pools gave did not fit together: an empty block is better than none.
                 tracing::error!(target: "polai::beacon", slot = plan.slot, %error, "own block refused by our own transition; proposing without operations");
                 let bare = self.complete(plan, bare);
-                Ok(bare.inspect_err(|error| tracing::error!(target: "polai::beacon", slot = plan.slot, %error, "slot missed")).ok())
+                Ok(bare
+                    .inspect_err(|error| tracing::error!(target: "polai::beacon", slot = plan.slot, %error, "slot missed"))
+                    .ok())
             }
         }
     }

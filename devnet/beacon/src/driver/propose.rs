@@ -50,7 +50,7 @@ impl<E: EthSpec> Node<E> {
             }
         };
         let (update_id, acks) = (certified.data().update_id, certified.acks());
-        let outcome = match pusher.push(&Push::of(&certified, Self::hash32(plan.parent_hash()), slot)).await {
+        let outcome = match pusher.push(&Push::of(&certified, Self::hash32(plan.builds_on()), slot)).await {
             Pushed::Accepted => {
                 self.health().set("ai-engine", Condition::Ok);
                 "pushed"
@@ -119,7 +119,11 @@ impl<E: EthSpec> Node<E> {
         Ok(())
     }
 
-    async fn sign_and_import(&self, plan: &Plan<E>, payload: ExecutionPayload<E>) -> Result<Result<(), GateRefusal>, DriverError> {
+    async fn sign_and_import(
+        &self,
+        plan: &Plan<E>,
+        payload: ExecutionPayload<E>,
+    ) -> Result<Result<(), GateRefusal>, DriverError> {
         let (plan, graffiti) = (plan.clone(), self.options.graffiti);
         let slot = plan.slot;
         let produced = self.with(move |chain| {
@@ -149,7 +153,7 @@ impl<E: EthSpec> Node<E> {
         let mut pusher = self.pusher.lock().await;
         if let Some(pusher) = pusher.as_mut() {
             pusher.payload_failed(plan.slot);
-            let clear = Push::clear(Self::hash32(plan.parent_hash()), plan.slot);
+            let clear = Push::clear(Self::hash32(plan.builds_on()), plan.slot);
             if let Pushed::Failed(error) = pusher.push(&clear).await {
                 tracing::debug!(target: "polai::beacon", %error, "candidate not cleared");
             }

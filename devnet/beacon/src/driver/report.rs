@@ -1,9 +1,15 @@
 //! What this node tells about itself and its chain.
 
 use alloy_primitives::B256;
-use lighthouse_ack_quorum::faults::JobId;
+use lighthouse_ack_quorum::{
+    collector::{Added, Seen},
+    faults::JobId,
+};
 use pol_core::{Hash32, UpdateId, ack::RawCertificate, params::WIRE_HEAD_BYTES, wire::WireHead};
-use pol_kit::breaker::State;
+use pol_kit::{
+    breaker::State,
+    telemetry::{self, Stage},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -77,6 +83,18 @@ impl<E: EthSpec> Chain<E> {
             }
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// Takes ACKs in: verified in batches, counted by candidate. What has a quorum is pushed before the next own slot.
+    pub fn add_acks(&mut self, acks: &[Seen], now_ms: u64) -> Added {
+        let added = self.ai.collector.add(acks, now_ms);
+        if added.conflicting > 0 {
+            tracing::warn!(target: "polai::beacon", acks = added.conflicting, "contradictory ACKs: evidence of malfeasance kept");
+        }
+        for data in &added.new_quorums {
+            telemetry::update(Stage::Candidate, &data.update_id.0);
+        }
+        added
     }
 
     /// Head, committee and what is held.

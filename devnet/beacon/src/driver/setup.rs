@@ -14,14 +14,8 @@ use ssz::Decode as _;
 use tree_hash::TreeHash as _;
 
 use super::{
-    ai::Ai,
-    attestation_pool::AttestationPool,
-    chain::Chain,
-    deposits::DepositTree,
-    error::DriverError,
-    gate::CertificateGate,
-    operation_pool::OperationPool,
-    sync_pool::SyncPool,
+    ai::Ai, attestation_pool::AttestationPool, chain::Chain, deposits::DepositTree, error::DriverError, gate::CertificateGate,
+    operation_pool::OperationPool, sync_pool::SyncPool,
 };
 use crate::{
     fork_choice::{BlockRefusal, ExecutionStatus, Store},

@@ -39,9 +39,7 @@ impl SyncPool {
             }
         }
         match Signature::aggregate(&signatures) {
-            Ok(signature) => {
-                SyncAggregate { sync_committee_bits: bits, sync_committee_signature: signature.to_bytes().into() }
-            }
+            Ok(signature) => SyncAggregate { sync_committee_bits: bits, sync_committee_signature: signature.to_bytes().into() },
             Err(_) => SyncAggregate::empty(),
         }
     }

@@ -8,7 +8,7 @@ use ssz_types::{FixedVector, VariableList};
 use crate::types::{EthSpec, ExecutionPayload, Transaction, Withdrawal};
 
 /// A withdrawal as the Engine API carries it. The two types differ in name only.
-pub fn withdrawal(w: &Withdrawal) -> eip4895::Withdrawal {
+pub const fn withdrawal(w: &Withdrawal) -> eip4895::Withdrawal {
     eip4895::Withdrawal { index: w.index, validator_index: w.validator_index, address: w.address, amount: w.amount }
 }
 

@@ -20,8 +20,8 @@ use std::sync::{
 
 use alloy_primitives::{Address, B256, Bytes, U64};
 use alloy_rpc_types_engine::{
-    ExecutionPayloadEnvelopeV3, ExecutionPayloadV3, ForkchoiceState, ForkchoiceUpdated, PayloadAttributes, PayloadId, PayloadStatus,
-    PayloadStatusEnum,
+    ExecutionPayloadEnvelopeV3, ExecutionPayloadV3, ForkchoiceState, ForkchoiceUpdated, PayloadAttributes, PayloadId,
+    PayloadStatus, PayloadStatusEnum,
 };
 use pol_kit::{clock::Clock, jwt::Secret};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -116,7 +116,8 @@ impl<E: EthSpec> Engine<E> {
     /// # Errors
     /// [`EngineError::Url`], [`EngineError::Transport`] when there is no HTTP client; the operator's.
     pub fn new(url: &str, secret: Arc<Secret>, clock: Arc<dyn Clock>, timeout: Duration) -> Result<Self, EngineError> {
-        let url = reqwest::Url::parse(url).map_err(|error| EngineError::Url { found: url.to_owned(), reason: error.to_string() })?;
+        let url =
+            reqwest::Url::parse(url).map_err(|error| EngineError::Url { found: url.to_owned(), reason: error.to_string() })?;
         let http = reqwest::Client::builder().timeout(timeout).build()?;
         Ok(Self { http, url, secret, clock, next: Arc::default(), spec: PhantomData })
     }
@@ -126,7 +127,11 @@ impl<E: EthSpec> Engine<E> {
         answer.ok_or(EngineError::Garbage { method, reason: "neither result nor error".to_owned() })
     }
 
-    async fn call_nullable<R: DeserializeOwned>(&self, method: &'static str, params: impl Serialize) -> Result<Option<R>, EngineError> {
+    async fn call_nullable<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: impl Serialize,
+    ) -> Result<Option<R>, EngineError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let token = self.secret.token(self.clock.unix_seconds()).map_err(|_| EngineError::Token)?;
         let request = Request { jsonrpc: "2.0", id, method, params };
@@ -142,9 +147,11 @@ impl<E: EthSpec> Engine<E> {
             return Err(garbage("the answer to another call".to_owned()));
         }
         match answer.error {
-            Some(RpcError { code, message }) => {
-                Err(EngineError::Refused { method, code, message: message.chars().filter(|c| !c.is_control()).take(200).collect() })
-            }
+            Some(RpcError { code, message }) => Err(EngineError::Refused {
+                method,
+                code,
+                message: message.chars().filter(|c| !c.is_control()).take(200).collect(),
+            }),
             None => Ok(answer.result),
         }
     }
@@ -177,9 +184,14 @@ impl<E: EthSpec> Engine<E> {
     ///
     /// # Errors
     /// [`EngineError`]; nothing is then known of the payload.
-    pub async fn new_payload(&self, payload: &ExecutionPayload<E>, parent_beacon_block_root: B256) -> Result<Verdict, EngineError> {
+    pub async fn new_payload(
+        &self,
+        payload: &ExecutionPayload<E>,
+        parent_beacon_block_root: B256,
+    ) -> Result<Verdict, EngineError> {
         let hashes: [B256; 0] = [];
-        let status: PayloadStatus = self.call("engine_newPayloadV3", (to_wire(payload), hashes, parent_beacon_block_root)).await?;
+        let status: PayloadStatus =
+            self.call("engine_newPayloadV3", (to_wire(payload), hashes, parent_beacon_block_root)).await?;
         Ok(status.into())
     }
 

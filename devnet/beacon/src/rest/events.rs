@@ -47,7 +47,8 @@ pub(super) async fn events<E: EthSpec>(State(api): State<Api<E>>, RawQuery(query
         return Err(ApiError::bad(format!("topics: unknown {:?}", unknown.chars().take(40).collect::<String>())));
     }
     let place = Arc::clone(&api.subscribers).try_acquire_owned();
-    let place = place.map_err(|_| ApiError { code: 503, message: format!("{} subscribers are served already", super::SUBSCRIBERS) })?;
+    let place =
+        place.map_err(|_| ApiError { code: 503, message: format!("{} subscribers are served already", super::SUBSCRIBERS) })?;
     let subscriber = Subscriber { events: api.node.events().subscribe(), topics, _place: place };
     let stream = stream::unfold(subscriber, |mut subscriber| async move {
         loop {

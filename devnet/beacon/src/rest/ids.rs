@@ -138,7 +138,9 @@ impl<E: EthSpec> Api<E> {
 
     async fn is_genesis_state(&self, snapshot: &Arc<Snapshot<E>>, id: Id) -> Result<bool, ApiError> {
         let genesis = Arc::clone(&snapshot.genesis);
-        let root = spawn_blocking(move || (*genesis).clone().update_root()).await.map_err(|error| ApiError::bad(error.to_string()))??;
+        let root = spawn_blocking(move || (*genesis).clone().update_root())
+            .await
+            .map_err(|error| ApiError::bad(error.to_string()))??;
         Ok(id == Id::Root(root))
     }
 
@@ -148,7 +150,8 @@ impl<E: EthSpec> Api<E> {
         }
         let state = Arc::clone(&node.state);
         let config = self.node.read(|chain| *chain.store().config()).await?;
-        let advanced = spawn_blocking(move || advance(&state, slot, &config)).await.map_err(|error| ApiError::bad(error.to_string()))?;
+        let advanced =
+            spawn_blocking(move || advance(&state, slot, &config)).await.map_err(|error| ApiError::bad(error.to_string()))?;
         advanced.map(Arc::new).map_err(|error| ApiError { code: 500, message: error.to_string() })
     }
 }

@@ -32,7 +32,8 @@ impl Query {
     /// The one value of a name.
     pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let value = self.0.iter().find(|(of, _)| of == name);
-        let parse = |(_, value): &(String, String)| value.parse().map_err(|_| ApiError::bad(format!("{name}: no number: {value:?}")));
+        let parse =
+            |(_, value): &(String, String)| value.parse().map_err(|_| ApiError::bad(format!("{name}: no number: {value:?}")));
         value.map(parse).transpose()
     }
 

@@ -9,7 +9,7 @@ use super::{Answer, Api, ApiError, query::Query, with_status};
 use crate::types::{BeaconState, Epoch, EthSpec, FAR_FUTURE_EPOCH, Gwei, PublicKeyBytes, Validator, ValidatorIndex};
 
 /// A validator's place in its life, as the Beacon API names it.
-fn status(validator: &Validator, balance: Gwei, epoch: Epoch) -> &'static str {
+const fn status(validator: &Validator, balance: Gwei, epoch: Epoch) -> &'static str {
     if epoch < validator.activation_epoch {
         return if validator.activation_eligibility_epoch == FAR_FUTURE_EPOCH { "pending_initialized" } else { "pending_queued" };
     }
@@ -86,16 +86,14 @@ pub(super) async fn one<E: EthSpec>(State(api): State<Api<E>>, Path((id, validat
     with_status(found.optimistic, found.finalized, value)
 }
 
-pub(super) async fn balances<E: EthSpec>(
-    State(api): State<Api<E>>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Answer {
+pub(super) async fn balances<E: EthSpec>(State(api): State<Api<E>>, Path(id): Path<String>, RawQuery(query): RawQuery) -> Answer {
     let query = Query::parse(query)?;
     let found = api.state_of(&id).await?;
     let wanted = wanted(&found.state, &query)?;
-    let chosen = (0..).zip(&found.state.balances).filter(|(index, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(index)));
-    let list: Vec<Value> =
-        chosen.map(|(index, balance): (u64, &Gwei)| json!({ "index": index.to_string(), "balance": balance.to_string() })).collect();
+    let chosen =
+        (0..).zip(&found.state.balances).filter(|(index, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(index)));
+    let list: Vec<Value> = chosen
+        .map(|(index, balance): (u64, &Gwei)| json!({ "index": index.to_string(), "balance": balance.to_string() }))
+        .collect();
     with_status(found.optimistic, found.finalized, list)
 }

@@ -253,7 +253,8 @@ impl<E: EthSpec> Database<E> {
     /// [`StorageError::Database`].
     pub fn votes(&self) -> Result<Vec<LatestMessage>, StorageError> {
         let table = self.file.begin_read()?.open_table(VOTES)?;
-        let vote = |(validator, epoch, root): (ValidatorIndex, Epoch, [u8; 32])| LatestMessage { validator, epoch, root: root.into() };
+        let vote =
+            |(validator, epoch, root): (ValidatorIndex, Epoch, [u8; 32])| LatestMessage { validator, epoch, root: root.into() };
         let rows = table.iter()?.map(|row| row.map(|(key, row)| vote((key.value(), row.value().0, *row.value().1))));
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -310,4 +311,3 @@ fn remove_block<E: EthSpec>(blocks: &mut Blocks<'_>, pending: &mut Pending<'_>, 
     }
     Ok(())
 }
-

@@ -124,7 +124,12 @@ fn bytes(value: &Value) -> Vec<u8> {
 /// Stands for the hash of the header with its 64 bytes of extra data.
 fn hash_of(payload: &Value) -> String {
     let extra = bytes(&payload["extraData"]);
-    let parts = [bytes(&payload["parentHash"]), extra[..80].to_vec(), text(&payload["timestamp"]).into_bytes(), bytes(&payload["prevRandao"])];
+    let parts = [
+        bytes(&payload["parentHash"]),
+        extra[..80].to_vec(),
+        text(&payload["timestamp"]).into_bytes(),
+        bytes(&payload["prevRandao"]),
+    ];
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     format!("0x{}", hex::encode(pol_core::sha256(&parts)))
 }
@@ -146,7 +151,9 @@ impl Script {
                     payload["blockHash"] = json!(hash_of(&payload));
                 }
                 let bundle = json!({ "commitments": [], "proofs": [], "blobs": [] });
-                Ok(json!({ "executionPayload": payload, "blockValue": "0x0", "blobsBundle": bundle, "shouldOverrideBuilder": false }))
+                Ok(
+                    json!({ "executionPayload": payload, "blockValue": "0x0", "blobsBundle": bundle, "shouldOverrideBuilder": false }),
+                )
             }
             "eth_getLogs" => Ok(json!(self.logs)),
             "polai_setCandidateV1" => {

@@ -54,7 +54,16 @@ async fn every_route_of_tier_0_answers_in_the_shape_of_the_standard() {
     assert_eq!(ok(&at, "/eth/v1/config/deposit_contract").await["chain_id"], "1337001");
     assert_eq!(ok(&at, "/eth/v1/beacon/genesis").await["genesis_time"], "1700000000");
     for id in STATE_IDS {
-        for what in ["root", "fork", "finality_checkpoints", "randao", "committees", "sync_committees", "validators", "validator_balances"] {
+        for what in [
+            "root",
+            "fork",
+            "finality_checkpoints",
+            "randao",
+            "committees",
+            "sync_committees",
+            "validators",
+            "validator_balances",
+        ] {
             let value = ok(&at, &format!("/eth/v1/beacon/states/{id}/{what}")).await;
             assert!(!value.is_null(), "{id} {what}");
         }

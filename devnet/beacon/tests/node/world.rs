@@ -71,7 +71,8 @@ impl World {
         let secret = Arc::new(Secret::from_bytes(SECRET));
         let clock: Arc<dyn Clock> = self.clock.clone();
         let engine = Engine::new(&self.engine.url, Arc::clone(&secret), Arc::clone(&clock), Duration::from_millis(300)).unwrap();
-        let pusher = Pusher::new(AiEngine::new(&self.engine.url, secret, Arc::clone(&clock)).unwrap(), Minimal::slots_per_epoch());
+        let pusher =
+            Pusher::new(AiEngine::new(&self.engine.url, secret, Arc::clone(&clock)).unwrap(), Minimal::slots_per_epoch());
         let bad = self.bad.map(|index| (index, secret_key(index)));
         let options = Options { fee_recipient: Address::repeat_byte(0xfe), graffiti: B256::ZERO, bad_certificates_by: bad };
         let (votes, _) = mpsc::channel(16);
