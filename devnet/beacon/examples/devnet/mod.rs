@@ -5,7 +5,7 @@
 use alloy_primitives::{Address, B256};
 use milhouse::List;
 use pol_beacon::{
-    genesis::{GenesisInputs, genesis_state, validators_root},
+    genesis::{GenesisFiles, GenesisInputs, genesis_state, validators_root},
     transition::{advance, apply_unsigned, epoch_at, expected_withdrawals, next_sync_committee, start_slot},
     types::{
         Attestation, AttestationData, BeaconBlock, BeaconBlockBody, BeaconState, Checkpoint, Config, DomainType, EthSpec,
@@ -39,7 +39,7 @@ pub(crate) struct Devnet<E: EthSpec> {
     keys: Vec<SecretKey>,
 }
 
-const fn execution() -> Header {
+const fn execution(timestamp: u64) -> Header {
     let zero = Hash32::ZERO;
     Header {
         parent_hash: zero,
@@ -53,7 +53,7 @@ const fn execution() -> Header {
         number: 0,
         gas_limit: 30_000_000,
         gas_used: 0,
-        timestamp: 1_700_000_000,
+        timestamp,
         extra_data: [0; 64],
         mix_hash: zero,
         nonce: 0,
@@ -68,11 +68,16 @@ const fn execution() -> Header {
 impl<E: EthSpec> Devnet<E> {
     /// A chain from the seed 42, with this many validators.
     pub(crate) fn new(validators: u32) -> Self {
-        let (seed, execution) = (GenesisSeed::from_bytes([42; 32]), execution());
+        Self::at(validators, 1_700_000_000, 3)
+    }
+
+    /// The same with its own time, for a node that runs by the real clock.
+    pub(crate) fn at(validators: u32, genesis_time: u64, slot_seconds: u64) -> Self {
+        let (seed, execution) = (GenesisSeed::from_bytes([42; 32]), execution(genesis_time));
         let chain = ChainSpec::new(&ChainParameters {
             genesis_time: execution.timestamp,
             preset: E::PRESET,
-            slot_seconds: 3,
+            slot_seconds,
             chain_id: 1_337_001,
             genesis_validators_root: validators_root(&seed, validators).expect("a root"),
             execution_genesis_hash: execution.block_hash(),
@@ -115,6 +120,20 @@ impl<E: EthSpec> Devnet<E> {
         state.current_sync_committee = committee.clone();
         state.next_sync_committee = committee;
         Self { config, genesis: state, spec, keys }
+    }
+
+    /// The files that a node is started with.
+    pub(crate) fn files(&self) -> GenesisFiles {
+        let parameters = self.spec.parameters();
+        let execution = execution(parameters.genesis_time);
+        GenesisFiles::new(&GenesisInputs {
+            chain: &self.spec,
+            seed: &GenesisSeed::from_bytes([42; 32]),
+            validators: u32::try_from(self.keys.len()).expect("few"),
+            execution: &execution,
+            deposit_contract: self.config.deposit_contract_address,
+        })
+        .expect("files")
     }
 
     fn sign(&self, index: u64, root: B256) -> Signature {

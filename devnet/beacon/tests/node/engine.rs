@@ -155,7 +155,12 @@ impl Script {
                     json!({ "executionPayload": payload, "blockValue": "0x0", "blobsBundle": bundle, "shouldOverrideBuilder": false }),
                 )
             }
-            "eth_getLogs" => Ok(json!(self.logs)),
+            "eth_getLogs" => {
+                let number = |value: &Value| u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+                let (from, to) = (number(&params[0]["fromBlock"]), number(&params[0]["toBlock"]));
+                let within = |log: &&Value| (from..=to).contains(&number(&log["blockNumber"]));
+                Ok(json!(self.logs.iter().filter(within).collect::<Vec<_>>()))
+            }
             "polai_setCandidateV1" => {
                 self.candidates.push(params[0].clone());
                 Ok(json!({ "status": "held" }))

@@ -2,83 +2,107 @@
 
 use std::collections::BTreeMap;
 
-use pol_beacon::driver::Phase;
-use serde_json::Value;
+use alloy_primitives::B256;
+use pol_beacon::{
+    driver::Phase,
+    types::{DomainType, signing_root},
+};
+use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
-use crate::world::{World, guard};
+use crate::world::World;
 
-/// What the guard let be signed, by key: slots, and (source, target) epochs. It only ever grows.
-fn signed(world: &World) -> BTreeMap<String, (u64, u64)> {
-    let mut json = Vec::new();
-    guard(&world.chain, world.folder.path()).export(&mut json).unwrap();
-    let json: Value = serde_json::from_slice(&json).unwrap();
-    let number = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
-    let most = |list: &Value, field: &str| list.as_array().unwrap().iter().map(|row| number(&row[field])).max().unwrap_or(0);
-    let rows = json["data"].as_array().unwrap().iter();
-    rows.map(|row| {
-        let key = row["pubkey"].as_str().unwrap().to_owned();
-        (key, (most(&row["signed_blocks"], "slot"), most(&row["signed_attestations"], "target_epoch")))
-    })
-    .collect()
+/// As in the guard: (key, slot) -> signing root, (key, target epoch) -> (source epoch, signing root).
+type Place = (&'static [u8; 48], u64);
+const BLOCKS: TableDefinition<'_, Place, &[u8; 32]> = TableDefinition::new("blocks");
+const ATTESTATIONS: TableDefinition<'_, Place, (u64, &[u8; 32])> = TableDefinition::new("attestations");
+
+/// Everything that was ever allowed to be signed.
+#[derive(Default)]
+struct Signed {
+    blocks: BTreeMap<(Vec<u8>, u64), [u8; 32]>,
+    votes: BTreeMap<(Vec<u8>, u64), [u8; 32]>,
+}
+
+impl Signed {
+    /// Adds what the guard of a dead node holds. A second signing root for one slot or target is a double signature.
+    fn add(&mut self, world: &World) {
+        let database = redb::Database::open(world.folder.path().join("guard/guard.redb")).unwrap();
+        let read = database.begin_read().unwrap();
+        for row in read.open_table(BLOCKS).unwrap().iter().unwrap() {
+            let (place, root) = row.unwrap();
+            let (key, slot) = place.value();
+            let before = self.blocks.insert((key.to_vec(), slot), *root.value());
+            assert!(before.is_none_or(|before| before == *root.value()), "two blocks for slot {slot}");
+        }
+        for row in read.open_table(ATTESTATIONS).unwrap().iter().unwrap() {
+            let (place, value) = row.unwrap();
+            let (key, target) = place.value();
+            let root = *value.value().1;
+            let before = self.votes.insert((key.to_vec(), target), root);
+            assert!(before.is_none_or(|before| before == root), "two attestations for target {target}");
+        }
+    }
+
+    /// Every block of the chain is one that the guard allowed, and the only one of its slot.
+    fn check(&self, world: &World) {
+        let snapshot = world.node().snapshot();
+        let mut slots = BTreeMap::new();
+        for node in snapshot.nodes.values() {
+            let Some(block) = &node.block else { continue };
+            let message = block.message();
+            let state = &node.state;
+            let root = signing_root(message, state.domain(DomainType::BeaconProposer, state.current_epoch()));
+            let key = state.validator(message.proposer_index).unwrap().pubkey;
+            if let Some(allowed) = self.blocks.get(&(key.to_vec(), message.slot)) {
+                assert_eq!(B256::from(*allowed), root, "slot {}", message.slot);
+            }
+            assert_eq!(slots.insert(message.slot, node.root), None, "two blocks in slot {}", message.slot);
+        }
+    }
 }
 
 /// A linear congruential sequence: the same kills in every run.
-fn next(seed: &mut u64) -> u64 {
+const fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }
 
+async fn work(world: &World, slot: u64) {
+    for phase in [Phase::Start, Phase::Attest, Phase::Prepare] {
+        world.phase(slot, phase).await;
+    }
+}
+
 async fn survive(kills: usize, mut seed: u64) {
     let mut world = World::new(4).await;
-    let (mut slot, mut died) = (0, 0);
-    while died < kills {
-        let fuse = next(&mut seed) % 23;
-        world.engine.script.lock().unwrap().fuse = Some(usize::try_from(fuse).unwrap());
-        let was_killed = loop {
-            let phases = async {
-                for phase in [Phase::Start, Phase::Attest, Phase::Prepare] {
-                    world.phase(slot, phase).await;
-                }
-            };
+    let (mut slot, mut signed) = (0, Signed::default());
+    for kill in 0..kills {
+        let fuse = usize::try_from(next(&mut seed) % 23).unwrap();
+        world.engine.script.lock().unwrap().fuse = Some(fuse);
+        loop {
             tokio::select! {
-                () = phases => slot += 1,
-                () = world.engine.killed.notified() => break true,
+                () = work(&world, slot) => slot += 1,
+                () = world.engine.killed.notified() => break,
             }
-        };
-        assert!(was_killed);
-        died += 1;
+        }
         world.engine.script.lock().unwrap().fuse = None;
         let head = world.head();
         world.kill();
-        let before = signed(&world);
+        signed.add(&world);
         world.open();
-        assert_eq!(world.head(), head, "kill {died} in slot {slot}");
-        // The interrupted slot once more, from its start: the guard must refuse what would contradict.
-        for phase in [Phase::Start, Phase::Attest, Phase::Prepare] {
-            world.phase(slot, phase).await;
-        }
-        let node = world.node.take().unwrap();
-        drop(node);
-        let after = signed(&world);
-        for (key, (block, target)) in &before {
-            assert!(after[key].0 >= *block && after[key].1 >= *target, "what was signed is forgotten");
-        }
-        world.open();
+        assert_eq!(world.head(), head, "kill {kill} in slot {slot}");
+        signed.check(&world);
+        // The interrupted slot once more, from its start: what would contradict must be refused.
+        work(&world, slot).await;
         slot += 1;
     }
-    check_blocks(&world, slot).await;
-    world.slots(slot..=slot + 30).await;
+    world.kill();
+    signed.add(&world);
+    world.open();
+    signed.check(&world);
+    assert!(signed.blocks.len() > kills / 2 && signed.votes.len() > kills / 4, "{} {}", signed.blocks.len(), signed.votes.len());
+    world.slots(slot..=slot + 40).await;
     assert!(world.finalized() > 0);
-}
-
-/// Every stored block of a slot is the only one: a proposer that signed two would have both in its database.
-async fn check_blocks(world: &World, slots: u64) {
-    let snapshot = world.node().snapshot();
-    let mut by_slot = BTreeMap::new();
-    for node in snapshot.nodes.values().filter(|node| node.slot < slots && node.block.is_some()) {
-        let other = by_slot.insert((node.slot, node.block.as_ref().unwrap().message().proposer_index), node.root);
-        assert_eq!(other, None, "two blocks in slot {}", node.slot);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,10 @@ mod devnet;
 mod engine;
 mod world;
 
+mod deposits;
 mod faults;
 mod finality;
 mod kills;
 mod rest;
 mod trouble;
+mod updates;

@@ -95,7 +95,7 @@ async fn the_ai_routes_tell_status_quorum_acks_and_faults() {
     world.slots(0..=9).await;
     let at = serve(&world).await;
     let status = ok(&at, "/pol/v1/ai/status").await;
-    assert_eq!((&status["seats"], &status["quorum"], &status["keys"]), (&"4".into(), &"2".into(), &"4".into()));
+    assert_eq!((&status["seats"], &status["quorum"], &status["keys"]), (&"4".into(), &"2".into(), &"5".into()));
     let root = ok(&at, "/eth/v1/beacon/blocks/head/root").await["root"].as_str().unwrap().to_owned();
     let quorum = ok(&at, &format!("/pol/v1/ai/quorum/{root}")).await;
     assert_eq!((&quorum["slot"], &quorum["certificate"]), (&"9".into(), &Value::Null));

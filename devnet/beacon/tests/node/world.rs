@@ -45,7 +45,7 @@ pub(crate) fn secret_key(index: u64) -> SecretKey {
     seed().validator_key(u32::try_from(index).unwrap()).unwrap()
 }
 
-pub(crate) fn guard(chain: &Devnet<Minimal>, folder: &Path) -> Guard {
+fn guard(chain: &Devnet<Minimal>, folder: &Path) -> Guard {
     Guard::open(&folder.join("guard"), chain.spec.delta_context(), chain.spec.domains()).unwrap()
 }
 
@@ -65,7 +65,8 @@ impl World {
     pub(crate) fn open(&mut self) {
         let (spec, domains) = (self.chain.spec, self.chain.spec.domains());
         let guard = Arc::new(guard(&self.chain, self.folder.path()));
-        let signer = Arc::new(Signer::from_seed(&seed(), 0..self.validators, domains).unwrap());
+        // One key more than genesis has: whoever joins by deposit is ours, too.
+        let signer = Arc::new(Signer::from_seed(&seed(), 0..=self.validators, domains).unwrap());
         let now = self.clock.unix_millis();
         let chain = open(self.folder.path(), spec, self.chain.config, self.chain.genesis.clone(), guard, signer, now).unwrap();
         let secret = Arc::new(Secret::from_bytes(SECRET));
@@ -92,7 +93,8 @@ impl World {
     pub(crate) async fn phase(&self, slot: u64, phase: Phase) {
         let node = self.node();
         self.clock.set_unix_millis(node.slots().begins(slot, phase));
-        node.work(slot, phase).await.unwrap();
+        // The future holds states; boxed, those of the tests stay small.
+        Box::pin(node.work(slot, phase)).await.unwrap();
     }
 
     pub(crate) async fn slot(&self, slot: u64) {
