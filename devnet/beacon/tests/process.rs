@@ -60,10 +60,22 @@ async fn place() -> Place {
     Place { folder, port: free_port(), engine }
 }
 
+/// The program with these flags, and the usual ones where they are not given.
 fn command(place: &Place, more: &[&str]) -> Command {
+    let (data, port, metrics) = (place.folder.path().display().to_string(), place.port.to_string(), free_port().to_string());
+    let usual: [(&str, &str); 7] = [
+        ("--data-dir", &data),
+        ("--execution-endpoint", &place.engine.url),
+        ("--ai-engine", ""),
+        ("--dht", ""),
+        ("--http-port", &port),
+        ("--metrics-port", &metrics),
+        ("--validators", "0"),
+    ];
     let mut command = Command::new(env!("CARGO_BIN_EXE_pol-beacon"));
-    command.arg("--data-dir").arg(place.folder.path()).args(["--execution-endpoint", &place.engine.url, "--ai-engine", ""]);
-    command.args(["--http-port", &place.port.to_string(), "--metrics-port", &free_port().to_string(), "--validators", "0"]);
+    for (flag, value) in usual.iter().filter(|(flag, _)| !more.contains(flag)) {
+        command.args([flag, value]);
+    }
     command.args(more).env_clear().env("GENESIS_SEED", "2a".repeat(32));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -160,10 +172,26 @@ async fn an_execution_client_of_another_chain_ends_the_node_with_code_2() {
     refused(command(&place, &["--log", "error"]), "foreign genesis");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ack_side_runs_in_the_same_process_without_any_of_its_peers() {
+    let place = place().await;
+    let [grpc, faults, metrics] = [(); 3].map(|()| free_port().to_string());
+    let nobody = "http://127.0.0.1:9";
+    let flags =
+        ["--dht", nobody, "--sidecar", nobody, "--grpc-port", &grpc, "--fault-port", &faults, "--quorum-metrics-port", &metrics];
+    let mut command = command(&place, &flags);
+    let _running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    head_at(&place, 3).await;
+    let answer = reqwest::get(format!("http://127.0.0.1:{faults}/faults")).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let page = reqwest::get(format!("http://127.0.0.1:{metrics}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(page.contains("polai_quorum_"), "{page}");
+}
+
 #[test]
 fn the_help_says_what_is_needed() {
     let output = Command::new(env!("CARGO_BIN_EXE_pol-beacon")).arg("--help").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(output.status.code(), Some(0));
     for part in ["--testnet-dir", "--execution-endpoint", "--execution-jwt", "GENESIS_SEED", "never run the same", "Exit codes"] {
         assert!(text.contains(part), "{part}: {text}");

@@ -1,6 +1,9 @@
 //! The chain as one value: fork choice, disk, pools. Synchronous; [`super::Node`] asks the execution client in between.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use alloy_primitives::B256;
 use pol_core::{block::CheckedBlock as Certified, genesis::ChainSpec};
@@ -18,7 +21,7 @@ use super::{
 use crate::{
     fork_choice::{BlockRefusal, CheckedBlock, ExecutionStatus, LatestMessage, Store},
     storage::Database,
-    transition::{VerifySignatures, advance, epoch_at},
+    transition::{VerifySignatures, epoch_at, process_slots},
     types::{Attestation, BeaconState, Config, EthSpec, HashedBlock, Slot},
 };
 
@@ -65,6 +68,8 @@ pub struct Chain<E: EthSpec> {
     pub(super) ai: Ai,
     pub(super) genesis: Arc<BeaconState<E>>,
     pub(super) genesis_root: B256,
+    /// The head's root, and its state at the newest slot that was asked for.
+    pub(super) advanced: Mutex<Option<(B256, BeaconState<E>)>>,
     /// Root that fork choice begins at.
     pub(super) anchor: B256,
     pub(super) head: B256,
@@ -99,10 +104,19 @@ impl<E: EthSpec> Chain<E> {
         Ok(Arc::clone(&node.state))
     }
 
-    /// The head's state at a slot, the head's own or a later one.
+    /// The head's state at a slot, the head's own or a later one. Remembered, so that a long halt is walked through once.
     pub(super) fn head_state_at(&self, slot: Slot) -> Result<BeaconState<E>, DriverError> {
-        let state = self.head_state()?;
-        if state.slot >= slot { Ok((*state).clone()) } else { Ok(advance(&state, slot, &self.config)?) }
+        let mut advanced = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = advanced.as_ref().filter(|(root, state)| *root == self.head && state.slot <= slot);
+        let mut state = match known {
+            Some((_, state)) => state.clone(),
+            None => (*self.head_state()?).clone(),
+        };
+        if state.slot < slot {
+            process_slots(&mut state, slot, &self.config)?;
+            *advanced = Some((self.head, state.clone()));
+        }
+        Ok(state)
     }
 
     /// Sets the clock, counts the votes of earlier slots, and looks for a new head and finality.

@@ -138,6 +138,7 @@ pub fn open<E: EthSpec>(
         ai: Ai::new(&spec, guard, signer),
         genesis: Arc::new(genesis),
         genesis_root: root,
+        advanced: std::sync::Mutex::default(),
         anchor,
         uncounted: Vec::new(),
         stored_votes,

@@ -4,6 +4,7 @@ use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr};
 
 use alloy_primitives::Address;
 use clap::Parser;
+use lighthouse_ack_quorum::service::args::TrainerKey;
 use pol_core::identity::GenesisSeed;
 use pol_kit::{config::DataDirArgs, telemetry::LogArgs};
 
@@ -42,9 +43,15 @@ pub struct Args {
     /// AI engine of the execution client, same secret; empty: no candidate is pushed, every own block is an empty AI block
     #[arg(long, env = "AI_ENGINE_URL", default_value = "http://127.0.0.1:8552", value_name = "URL")]
     pub ai_engine: String,
-    /// gRPC of pol-dht, where ACKs and fault votes come from; empty: none come
-    #[arg(long, env = "DHT_URL", default_value = "", value_name = "URL")]
+    /// gRPC of pol-dht, where ACKs and fault votes come from and go to; empty: this node has no AI side, its blocks are empty AI blocks
+    #[arg(long, env = "DHT_URL", default_value = "http://127.0.0.1:13338", value_name = "URL")]
     pub dht: String,
+    /// gRPC of ml-sidecar; empty: no verdicts, hence no ACKs of our own
+    #[arg(long, env = "SIDECAR_URL", default_value = "http://127.0.0.1:8560", value_name = "URL")]
+    pub sidecar: String,
+    /// Ed25519 keys of our own trainers, 64 hex digits each, at most 4
+    #[arg(long = "trainer", value_delimiter = ',', value_name = "KEY")]
+    pub trainers: Vec<TrainerKey>,
     /// Account that gets the fees of own blocks
     #[arg(long, env = "FEE_RECIPIENT", default_value_t = Address::ZERO, value_name = "ADDRESS")]
     pub suggested_fee_recipient: Address,
@@ -60,6 +67,15 @@ pub struct Args {
     /// Port of /metrics and /health, on loopback
     #[arg(long, env = "BEACON_METRICS_PORT", default_value_t = 5054, value_name = "PORT")]
     pub metrics_port: u16,
+    /// Port of the gRPC service polai.quorum.v1, on loopback, when there is a DHT
+    #[arg(long, env = "BEACON_GRPC_PORT", default_value_t = 4000, value_name = "PORT")]
+    pub grpc_port: u16,
+    /// Port of the fault service (HTTP: votes and slashings), on loopback, when there is a DHT
+    #[arg(long, env = "SLASHER_PORT", default_value_t = 4003, value_name = "PORT")]
+    pub fault_port: u16,
+    /// Port of the ACK side's own /metrics and /health, on loopback, when there is a DHT
+    #[arg(long, env = "ACK_QUORUM_METRICS_PORT", default_value_t = 9003, value_name = "PORT")]
+    pub quorum_metrics_port: u16,
     /// The chain's quorum, `auto` or a number; only to notice a contradiction, it is fixed at genesis
     #[arg(long, env = "AI_QUORUM", value_name = "QUORUM")]
     pub ai_quorum: Option<String>,

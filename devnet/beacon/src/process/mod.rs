@@ -4,6 +4,7 @@ pub mod args;
 mod dht;
 mod files;
 mod metrics;
+mod quorum;
 
 use core::time::Duration;
 use std::{fs, net::SocketAddr, sync::Arc};
@@ -14,7 +15,7 @@ use lighthouse_ack_quorum::{
     push::{AiEngine, Pusher},
     signer::{Signer, keystore},
 };
-use pol_core::{Hash32, fault::RawFaultVote, genesis::ChainSpec, params::Preset};
+use pol_core::{Hash32, bls::SecretKey, fault::RawFaultVote, genesis::ChainSpec, params::Preset};
 use pol_kit::{
     clock::{Clock, System},
     config,
@@ -62,7 +63,7 @@ struct Ready<E: EthSpec> {
     genesis: BeaconState<E>,
     secret: Arc<Secret>,
     guard: Arc<Guard>,
-    signer: Arc<Signer>,
+    keys: Vec<SecretKey>,
     lock: pol_kit::fs::DirectoryLock,
 }
 
@@ -73,19 +74,11 @@ fn serve<E: EthSpec>(args: Args, spec: ChainSpec) -> Result<(), Exit> {
     fs::create_dir_all(&folder).map_err(|error| Exit::usage(format!("{}: {error}", folder.display())))?;
     let lock = lock_directory(&folder)?;
     let guard = Guard::open(&args.data.data_dir.join("secrets_data/slashing_protection"), spec.delta_context(), spec.domains());
-    let ready = Ready {
-        signer: Arc::new(signer(&args, &spec)?),
-        guard: Arc::new(guard.or_usage()?),
-        spec,
-        config,
-        genesis,
-        secret,
-        lock,
-    };
+    let ready = Ready { keys: keys(&args)?, guard: Arc::new(guard.or_usage()?), spec, config, genesis, secret, lock };
     tasks::run("pol-beacon", SHUTDOWN, move |tasks| start(tasks, args, ready))
 }
 
-fn signer(args: &Args, spec: &ChainSpec) -> Result<Signer, Exit> {
+fn keys(args: &Args) -> Result<Vec<SecretKey>, Exit> {
     let keys = &args.keys;
     match (&keys.validators_dir, &keys.secrets_dir, &keys.validators, &keys.genesis_seed) {
         (Some(_), _, Some(_), _) => Err(Exit::usage("--validators-dir and --validators: give one of them")),
@@ -93,14 +86,16 @@ fn signer(args: &Args, spec: &ChainSpec) -> Result<Signer, Exit> {
             // Two beacon nodes on one set of keystores, whatever their data directories: the second one stops here.
             let lock = lock_directory(keystores)?;
             core::mem::forget(lock);
-            Ok(Signer::new(keystore::read_directory(keystores, passwords).or_usage()?, spec.domains()))
+            keystore::read_directory(keystores, passwords).or_usage()
         }
         (Some(_), None, None, _) => Err(Exit::usage("--validators-dir needs --secrets-dir")),
-        (None, _, Some(validators), Some(seed)) => Ok(Signer::from_seed(seed, validators.0.clone(), spec.domains())?),
+        (None, _, Some(validators), Some(seed)) => {
+            Ok(validators.0.clone().map(|index| seed.validator_key(index)).collect::<Result<_, _>>()?)
+        }
         (None, _, Some(_), None) => Err(Exit::usage("--validators needs GENESIS_SEED, 64 hex digits")),
         (None, _, None, _) => {
             tracing::warn!(target: "polai::beacon", "no keys: this node proposes and attests nothing (--validators with GENESIS_SEED, or --validators-dir)");
-            Ok(Signer::new([], spec.domains()))
+            Ok(Vec::new())
         }
     }
 }
@@ -140,7 +135,8 @@ async fn start<E: EthSpec>(tasks: Tasks, args: Args, ready: Ready<E>) -> Result<
     };
     let (votes, outgoing) = mpsc::channel::<RawFaultVote>(VOTES);
     let (folder, now_ms) = (args.beacon_directory(), clock.unix_millis());
-    let Ready { spec, config, genesis, guard, signer, lock, .. } = ready;
+    let Ready { spec, config, genesis, guard, keys, lock, .. } = ready;
+    let signer = Arc::new(Signer::new(keys.iter().cloned(), spec.domains()));
     // Until the process ends.
     core::mem::forget(lock);
     let opened = tasks.run_blocking(move || driver::open(&folder, spec, config, genesis, guard, signer, now_ms));
@@ -153,6 +149,7 @@ async fn start<E: EthSpec>(tasks: Tasks, args: Args, ready: Ready<E>) -> Result<
     tree.spawn_until_stopped("slots", driver::run(Arc::clone(&node)));
     if !args.dht.is_empty() {
         dht::spawn(&tree, &args.dht, &node, outgoing)?;
+        quorum::start(&tasks, &args, spec, keys, api.local_addr()?).await?;
     }
     let server = tasks.child("http");
     server.spawn_critical("rest", http::serve(api, rest::router(Arc::clone(&node)), rest::limits(), tasks.token()));

@@ -58,3 +58,24 @@ async fn a_lost_table_of_model_heads_is_made_anew_from_the_blocks() {
     world.slots(45..=48).await;
     assert_eq!(world.head_slot(), 48);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_starts_hundreds_of_slots_late_goes_on() {
+    let world = World::new(4).await;
+    world.slots(400..=440).await;
+    assert_eq!(world.head_slot(), 440);
+    assert!(world.finalized() >= 50, "{}", world.finalized());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_five_thousand_slots_stay_small() {
+    let world = World::new(8).await;
+    let began = std::time::Instant::now();
+    world.slots(0..=5_000).await;
+    let took = began.elapsed();
+    assert_eq!(world.head_slot(), 5_000);
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let resident = statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096;
+    println!("{} us a slot, {} MB resident, the scripted execution client included", took.as_micros() / 5_000, resident >> 20);
+    assert!(resident < 300 << 20, "{resident} bytes");
+}

@@ -37,7 +37,7 @@ pub(crate) struct World {
     validators: u32,
 }
 
-fn seed() -> GenesisSeed {
+const fn seed() -> GenesisSeed {
     GenesisSeed::from_bytes([42; 32])
 }
 
@@ -86,7 +86,7 @@ impl World {
         assert_eq!(Arc::strong_count(&node), 1, "somebody else holds the node");
     }
 
-    pub(crate) fn node(&self) -> &Arc<Node<Minimal>> {
+    pub(crate) const fn node(&self) -> &Arc<Node<Minimal>> {
         self.node.as_ref().unwrap()
     }
 
