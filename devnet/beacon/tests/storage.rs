@@ -58,6 +58,10 @@ fn blocks_since_the_anchor_come_parents_first_and_forks_go_at_finality() {
     db.set_execution(&[two.root(), B256::ZERO], ExecutionStatus::Valid).unwrap();
     assert_eq!(db.block(&two.root()).unwrap().unwrap().1, ExecutionStatus::Valid);
 
+    // Nobody names this one as dropped: it was not taken up after a restart.
+    let stale = block(1, B256::repeat_byte(0xee));
+    db.put_block(&stale, ExecutionStatus::Invalid).unwrap();
+
     let mut state = genesis();
     state.slot = 1;
     let finalized = Finalized { root: one.root(), state: &state, canonical: &[(1, one.root())], dropped: &[fork.root()] };
@@ -65,6 +69,7 @@ fn blocks_since_the_anchor_come_parents_first_and_forks_go_at_finality() {
     assert_eq!(db.since_anchor().unwrap(), [two.root()]);
     assert_eq!(db.anchor().unwrap(), (one.root(), state));
     assert!(db.block(&fork.root()).unwrap().is_none() && db.block(&one.root()).unwrap().is_some());
+    assert!(db.block(&stale.root()).unwrap().is_none());
     assert_eq!(db.canonical_down(9, 5).unwrap(), [(1, one.root()), (0, genesis_root)]);
     assert!(db.state(&genesis_root).unwrap().is_some(), "the genesis state stays");
 }

@@ -163,6 +163,12 @@ impl<E: EthSpec> Database<E> {
             for root in finalized.dropped {
                 remove_block::<E>(&mut blocks, &mut pending, root)?;
             }
+            // What is as old and on no chain was not even taken up after a restart.
+            let slot = finalized.canonical.iter().map(|(slot, _)| *slot).max().unwrap_or(0);
+            let stale = pending.range(..=(slot, &[0xff; 32]))?.map(|row| row.map(|(key, _)| B256::from(key.value().1)));
+            for root in stale.collect::<Result<Vec<_>, _>>()? {
+                remove_block::<E>(&mut blocks, &mut pending, &root)?;
+            }
             Ok(())
         })
     }
