@@ -5,7 +5,7 @@
 use alloy_primitives::{Address, B256};
 use milhouse::List;
 use pol_beacon::{
-    genesis::{GenesisInputs, genesis_state, validators_root},
+    genesis::{GenesisFiles, GenesisInputs, genesis_state, validators_root},
     transition::{advance, apply_unsigned, epoch_at, expected_withdrawals, next_sync_committee, start_slot},
     types::{
         Attestation, AttestationData, BeaconBlock, BeaconBlockBody, BeaconState, Checkpoint, Config, DomainType, EthSpec,
@@ -34,10 +34,12 @@ pub(crate) struct Devnet<E: EthSpec> {
     pub(crate) config: Config,
     /// The state at slot 0.
     pub(crate) genesis: BeaconState<E>,
+    /// chain.toml.
+    pub(crate) spec: ChainSpec,
     keys: Vec<SecretKey>,
 }
 
-const fn execution() -> Header {
+const fn execution(timestamp: u64) -> Header {
     let zero = Hash32::ZERO;
     Header {
         parent_hash: zero,
@@ -51,7 +53,7 @@ const fn execution() -> Header {
         number: 0,
         gas_limit: 30_000_000,
         gas_used: 0,
-        timestamp: 1_700_000_000,
+        timestamp,
         extra_data: [0; 64],
         mix_hash: zero,
         nonce: 0,
@@ -66,11 +68,16 @@ const fn execution() -> Header {
 impl<E: EthSpec> Devnet<E> {
     /// A chain from the seed 42, with this many validators.
     pub(crate) fn new(validators: u32) -> Self {
-        let (seed, execution) = (GenesisSeed::from_bytes([42; 32]), execution());
+        Self::at(validators, 1_700_000_000, 3)
+    }
+
+    /// The same with its own time, for a node that runs by the real clock.
+    pub(crate) fn at(validators: u32, genesis_time: u64, slot_seconds: u64) -> Self {
+        let (seed, execution) = (GenesisSeed::from_bytes([42; 32]), execution(genesis_time));
         let chain = ChainSpec::new(&ChainParameters {
             genesis_time: execution.timestamp,
             preset: E::PRESET,
-            slot_seconds: 3,
+            slot_seconds,
             chain_id: 1_337_001,
             genesis_validators_root: validators_root(&seed, validators).expect("a root"),
             execution_genesis_hash: execution.block_hash(),
@@ -88,7 +95,7 @@ impl<E: EthSpec> Devnet<E> {
         let inputs = GenesisInputs { chain: &chain, seed: &seed, validators, execution: &execution, deposit_contract };
         let genesis = genesis_state::<E>(&inputs).expect("genesis");
         let keys = (0..validators).map(|i| seed.validator_key(i).expect("a key")).collect();
-        Self { config: Config::of_chain(&chain, deposit_contract), genesis, keys }
+        Self { config: Config::of_chain(&chain, deposit_contract), genesis, spec: chain, keys }
     }
 
     /// A chain whose keys are 1, 2, 3, ...: deriving thousands from a seed would take minutes.
@@ -99,7 +106,7 @@ impl<E: EthSpec> Devnet<E> {
             SecretKey::from_bytes(&bytes).expect("a key")
         };
         let keys: Vec<SecretKey> = (1..=validators).map(secret).collect();
-        let Self { config, genesis: mut state, .. } = Self::new(1);
+        let Self { config, genesis: mut state, spec, .. } = Self::new(1);
         let like = state.validators.get(0).expect("one validator").clone();
         let entry = |key: &SecretKey| Validator { pubkey: key.public_key().to_bytes().into(), ..like.clone() };
         state.validators = List::try_from_iter(keys.iter().map(entry)).expect("a registry");
@@ -112,7 +119,21 @@ impl<E: EthSpec> Devnet<E> {
         let committee = next_sync_committee(&state).expect("a committee");
         state.current_sync_committee = committee.clone();
         state.next_sync_committee = committee;
-        Self { config, genesis: state, keys }
+        Self { config, genesis: state, spec, keys }
+    }
+
+    /// The files that a node is started with.
+    pub(crate) fn files(&self) -> GenesisFiles {
+        let parameters = self.spec.parameters();
+        let execution = execution(parameters.genesis_time);
+        GenesisFiles::new(&GenesisInputs {
+            chain: &self.spec,
+            seed: &GenesisSeed::from_bytes([42; 32]),
+            validators: u32::try_from(self.keys.len()).expect("few"),
+            execution: &execution,
+            deposit_contract: self.config.deposit_contract_address,
+        })
+        .expect("files")
     }
 
     fn sign(&self, index: u64, root: B256) -> Signature {

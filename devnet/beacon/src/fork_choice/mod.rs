@@ -30,5 +30,5 @@ mod tree;
 
 pub use error::{BlockRefusal, ForkChoiceError, VoteRefusal};
 pub use on_block::{BlockGate, CheckedBlock, OpenGate};
-pub use store::Store;
+pub use store::{LatestMessage, Store};
 pub use tree::{ExecutionStatus, Node};

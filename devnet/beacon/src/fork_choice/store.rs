@@ -8,7 +8,7 @@ use tree_hash::TreeHash as _;
 
 use super::{ExecutionStatus, ForkChoiceError, Node, head::VotingBalances, tree::Tree};
 use crate::{
-    transition::{Checked as _, StateError, advance, epoch_at, start_slot},
+    transition::{Checked as _, StateError, advance, epoch_at, place, start_slot},
     types::{BeaconState, Checkpoint, Config, Epoch, EthSpec, Slot, ValidatorIndex},
 };
 
@@ -17,6 +17,17 @@ use crate::{
 pub(super) struct Vote {
     pub(super) epoch: Epoch,
     pub(super) root: B256,
+}
+
+/// A validator's newest vote, as it is kept over a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatestMessage {
+    /// Registry index.
+    pub validator: ValidatorIndex,
+    /// Epoch of the target.
+    pub epoch: Epoch,
+    /// The block voted for.
+    pub root: B256,
 }
 
 /// The `Store` of the specification: blocks since finality with their states, the votes, the clock.
@@ -191,6 +202,25 @@ impl<E: EthSpec> Store<E> {
     /// The execution client's later word on a block. False for an unknown block.
     pub fn set_execution(&mut self, root: &B256, status: ExecutionStatus) -> bool {
         self.tree.set_execution(root, status)
+    }
+
+    /// The newest vote of every validator that has voted, in index order.
+    pub fn latest_messages(&self) -> impl Iterator<Item = LatestMessage> {
+        let votes = (0..).zip(&self.votes);
+        votes.filter_map(|(validator, vote)| vote.map(|vote| LatestMessage { validator, epoch: vote.epoch, root: vote.root }))
+    }
+
+    /// Takes back a vote that was counted before a restart: from the own disk, not checked again. One of a validator that the justified
+    /// state does not know, or not newer than what is held, changes nothing.
+    pub fn restore(&mut self, message: LatestMessage) {
+        let is_known = place(message.validator) < self.balances.effective.len();
+        let new = Vote { epoch: message.epoch, root: message.root };
+        if is_known
+            && let Some(vote) = self.vote_mut(message.validator)
+            && vote.is_none_or(|old| new.epoch > old.epoch)
+        {
+            *vote = Some(new);
+        }
     }
 
     /// A block since finality.

@@ -23,7 +23,7 @@ use alloy_primitives::Address;
 use pol_core::{
     Hash32,
     bls::BlsError,
-    genesis::ChainSpec,
+    genesis::{ChainParameters, ChainSpec},
     header::Header,
     identity::{AccountError, GenesisSeed},
     params::{EXTRA_DATA_BYTES, Preset},
@@ -102,6 +102,11 @@ pub struct GenesisInputs<'a> {
     pub execution: &'a Header,
     /// Where the deposit contract stands, or will be deployed.
     pub deposit_contract: Address,
+}
+
+/// The text of `config.yaml` for a chain that began with so many validators.
+pub fn config_yaml(config: &Config, chain: &ChainParameters, validators: u32) -> String {
+    config_yaml::write(config, chain, validators)
 }
 
 /// The files of a `--testnet-dir`.

@@ -46,7 +46,8 @@ pub use caches::Caches;
 pub use error::{OperationKind, SignatureOf, StateError, TransitionError};
 pub use math::Overflow;
 pub use operations::{
-    Operation, OperationError, apply_operation, attesting_indices, indexed_attestation, slashable_by, verify_indexed,
+    Operation, OperationError, apply_operation, apply_operation_with, attesting_indices, indexed_attestation, slashable_by,
+    verify_indexed,
 };
 pub use proposers::next_sync_committee;
 pub use shuffling::Shuffling;

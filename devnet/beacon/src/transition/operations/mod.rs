@@ -99,10 +99,23 @@ pub fn apply_operation<E: EthSpec>(
     operation: &Operation,
     config: &Config,
 ) -> Result<BeaconState<E>, TransitionError> {
+    apply_operation_with(state, operation, config, VerifySignatures::Yes)
+}
+
+/// The same for an operation whose signatures this node has verified before, when it came into the pool.
+///
+/// # Errors
+/// As [`apply_operation`].
+pub fn apply_operation_with<E: EthSpec>(
+    state: &BeaconState<E>,
+    operation: &Operation,
+    config: &Config,
+    verify: VerifySignatures,
+) -> Result<BeaconState<E>, TransitionError> {
     use core::slice::from_ref;
 
     let mut after = state.clone();
-    let mut signatures = Signatures::new(VerifySignatures::Yes);
+    let mut signatures = Signatures::new(verify);
     let mut run = Runner { state: &mut after, config, signatures: &mut signatures };
     match operation {
         Operation::ProposerSlashing(one) => {
