@@ -6,13 +6,8 @@ use crate::execute::Offers as _;
 
 /// A transaction of a sender who signed nothing: what is tested here never asks.
 fn transaction(sender: u8, nonce: u64, tip: u128, fee: u128) -> Transaction {
-    let inner = TxEip1559 {
-        nonce,
-        max_priority_fee_per_gas: tip,
-        max_fee_per_gas: fee,
-        gas_limit: 21_000,
-        ..TxEip1559::default()
-    };
+    let inner =
+        TxEip1559 { nonce, max_priority_fee_per_gas: tip, max_fee_per_gas: fee, gas_limit: 21_000, ..TxEip1559::default() };
     let signature = Signature::new(U256::from(sender), U256::from(1), false);
     Recovered::new_unchecked(inner.into_signed(signature).into(), Address::repeat_byte(sender))
 }
