@@ -21,12 +21,12 @@ fn loss(world: &World, arguments: &[&str]) -> f64 {
     said.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A delta of the right form that nobody trained.
+/// A delta of the right form and of a trained one's size (up to 0.06) that nobody trained.
 fn random(world: &World) -> String {
     let checkpoint = ml_sidecar::checkpoint::Checkpoint::open(Path::new(world.model())).unwrap();
     let manifest = local::manifest_hash(Path::new(world.model())).unwrap();
     let context = local::context(manifest, checkpoint.config.shape, Profile::F16x20);
-    let noise = |index: u32| i32::from_le_bytes(*pol_core::sha256(&[&index.to_le_bytes()]).first_chunk().unwrap()) / 64;
+    let noise = |index: u32| i32::from_le_bytes(*pol_core::sha256(&[&index.to_le_bytes()]).first_chunk().unwrap()) / 2_048;
     let change: Vec<i32> = (0..context.shape.value_count()).map(noise).collect();
     let head: ModelHead = context.genesis_id.into();
     let claims = Claims { model_head: head, slot: 0, samples: Hash32::ZERO, inner_steps: 1, tokens_seen: 1 };
@@ -114,23 +114,9 @@ fn trainings_that_go_on_from_each_other_are_acked_one_after_the_other() {
     for round in ["1", "2", "3"] {
         let (delta, state) = (world.path(&format!("{round}.pld")), world.path(&format!("{round}.pols")));
         let place: Vec<&str> = at.iter().map(String::as_str).collect();
-        let flags = [
-            "train",
-            "--model",
-            model,
-            "--steps",
-            "15",
-            "--batch",
-            "4",
-            "--length",
-            "64",
-            "--learning-rate",
-            "3e-3",
-            "--seed",
-            round,
-        ];
-        let files = ["--residual", &residual, "--out", &delta, "--state-out", &state];
-        let said = world.done(&[&flags[..], &files[..], &place[..]].concat());
+        let flags = "--steps 40 --batch 4 --length 64 --learning-rate 1e-2";
+        let files = format!("--residual {residual} --out {delta} --state-out {state}");
+        let said = world.say(&format!("train --model {model} --seed {round} {flags} {files} {}", at.join(" ")));
         let judged = world.done(&[&["gate", "--model", model, "--delta", &delta][..], &place[..]].concat());
         assert!(judged.starts_with("Loss gate: ACK"), "round {round}: {judged}");
         let head =
