@@ -102,9 +102,11 @@ def losses(case: Path, with_adapter: bool) -> dict:
             clock, some = Clock(), texts[at : at + 16]
             ids = torch.tensor([ids + [0] * (longest - len(ids)) for ids in some])
             mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in some])
-            logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
-            values = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-            total += (values * mask[:, 1:]).double().sum().item()
+            logits = model(input_ids=ids, attention_mask=mask).logits.float()
+            # As transformers does it: labels are shifted, not logits. (Along any dimension but the last, softmax loses three digits.)
+            labels = torch.nn.functional.pad(ids.masked_fill(mask == 0, -100), (0, 1), value=-100)[:, 1:]
+            values = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=-100)
+            total += values.double().sum().item()
             count += int(mask[:, 1:].sum())
             parts.append(clock.part(0 if len(some) == 16 else 1))
     return {"parts": parts, "loss": total / count, "tokens": count}

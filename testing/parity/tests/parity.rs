@@ -79,6 +79,7 @@ fn logits(model: &Model, adapter: Option<&Adapter>, tokens: &[u32]) -> Vec<f64> 
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "scripts/setup has no Python side for this processor")]
 fn logits_are_those_of_transformers_and_peft() {
     for case in Case::all() {
         let tokens = case.tokens("ids");
@@ -94,6 +95,7 @@ fn logits_are_those_of_transformers_and_peft() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "scripts/setup has no Python side for this processor")]
 fn losses_of_texts_in_batches_are_those_of_texts_one_by_one() {
     for case in Case::all() {
         let texts = case.texts()["loss_texts"].as_array().unwrap().clone();
@@ -113,6 +115,7 @@ fn losses_of_texts_in_batches_are_those_of_texts_one_by_one() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "scripts/setup has no Python side for this processor")]
 fn three_training_steps_are_those_of_peft() {
     for case in Case::all() {
         let ids = case.tokens("batches");
@@ -157,6 +160,7 @@ fn three_training_steps_are_those_of_peft() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "scripts/setup has no Python side for this processor")]
 fn an_exported_adapter_gives_the_same_logits_in_peft() {
     let work = tempfile::tempdir().unwrap();
     // One process of Python takes seconds: the case with everything in it.
@@ -172,6 +176,7 @@ fn an_exported_adapter_gives_the_same_logits_in_peft() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "scripts/setup has no Python side for this processor")]
 fn tokens_are_those_of_the_python_tokenizer() {
     for case in Case::all() {
         for text in case.texts()["tokenizer"].as_array().unwrap() {
