@@ -6,7 +6,7 @@
 //! kept when it was made, and a damaged one is made again. Two processes at once wait for each other. Same seed, same machine: same bytes.
 //!
 //! # What it does not protect against
-//! It is a development model: it has seen half a million tokens of made-up text and knows nothing. Processors round differently, so two
+//! It is a development model: it has seen 400,000 tokens of made-up English and knows nothing. Processors round differently, so two
 //! kinds of machine may make weights that differ in the last digits: a chain of several machines copies the folder of one.
 
 mod pretrain;
