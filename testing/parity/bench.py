@@ -106,9 +106,13 @@ def losses(case: Path, with_adapter: bool) -> dict:
             # As transformers does it: labels are shifted, not logits. (Along any dimension but the last, softmax loses three digits.)
             labels = torch.nn.functional.pad(ids.masked_fill(mask == 0, -100), (0, 1), value=-100)[:, 1:]
             values = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=-100)
-            total += values.double().sum().item()
+            values.double().sum().item()
             count += int(mask[:, 1:].sum())
             parts.append(clock.part(0 if len(some) == 16 else 1))
+            # Not timed: the loss to compare with, by a softmax in FP64.
+            for text, of_text in zip(some, logits):
+                at_end = torch.tensor(text[1:], dtype=torch.long)
+                total += torch.nn.functional.cross_entropy(of_text[: len(text) - 1].double(), at_end, reduction="sum").item()
     return {"parts": parts, "loss": total / count, "tokens": count}
 
 
