@@ -11,7 +11,7 @@ use std::{
 use pol_core::genesis::ChainSpec;
 
 #[path = "../../../../testing/ports.rs"]
-mod ports;
+pub(crate) mod ports;
 
 /// A port that nobody had a moment ago; nor the next one, which is gRPC's.
 pub(crate) fn free_port() -> u16 {

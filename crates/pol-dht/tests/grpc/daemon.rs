@@ -7,10 +7,7 @@ use std::{
 
 use pol_api::{dht::v1::dht_client::DhtClient, serve, tonic::transport::Channel};
 
-use crate::common::eventually;
-
-#[path = "../../../../testing/ports.rs"]
-mod ports;
+use crate::common::{daemon::ports, eventually};
 
 /// A port that is free for HTTP and QUIC, and another for gRPC.
 pub(crate) fn free_ports() -> (u16, u16) {
