@@ -38,7 +38,9 @@ class Base:
         self.spec, self.rng, self.keys = specification(kind), random.Random(seed), Keys()
         spec = self.spec
         state = random_state(spec, self.rng, self.keys, count, epoch=9)
-        for index, v in enumerate(state.validators):
+        # By index: the SSZ library's iterators read from before what is written meanwhile.
+        for index in range(len(state.validators)):
+            v = state.validators[index]
             if index <= self.LEFT or index >= 12:
                 v.slashed, v.effective_balance = False, 32 * GWEI
                 v.activation_eligibility_epoch = v.activation_epoch = 0
