@@ -2,11 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use libp2p::{Multiaddr, PeerId};
-use pol_core::{UpdateId, record::RecordKey};
-use tokio::sync::{mpsc, oneshot};
+use pol_core::{UpdateId, params::ENVELOPE_BYTES_MAX, record::RecordKey};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
+};
 
-use super::exchange::{Request, Response};
+use super::{
+    exchange::{Answer, Ask, AskRecords, Request, Response, WireRecord},
+    limits::QUERY_PATIENCE,
+};
 use crate::verify::VerifiedRecord;
 
 /// A command to the event loop.
@@ -125,12 +132,32 @@ impl NetHandle {
         self.ask_loop(|reply| Command::Providers(id, reply)).await
     }
 
-    /// Envelopes that other nodes have under a key, unverified.
+    /// Envelopes that other nodes have under a key, unverified: from whoever is near the key, and from whoever is connected. The first
+    /// alone could be led astray, by liars who name peers that do not exist and are nearer than any that does.
     ///
     /// # Errors
     /// [`AskError::Ended`].
     pub async fn lookup(&self, key: RecordKey) -> Result<Vec<(PeerId, Vec<u8>)>, AskError> {
-        self.ask_loop(|reply| Command::Lookup(key, reply)).await
+        let bytes = key.to_bytes();
+        let (far, near) = tokio::join!(self.ask_loop(|reply| Command::Lookup(key, reply)), self.lookup_near(bytes));
+        let mut found = near?;
+        found.extend(far?);
+        Ok(found)
+    }
+
+    /// What connected peers have under a key, of each at most a record and one that contradicts it.
+    async fn lookup_near(&self, key: Vec<u8>) -> Result<Vec<(PeerId, Vec<u8>)>, AskError> {
+        let request = Request { ask: Some(Ask::Records(AskRecords { keys: vec![key.clone()] })) };
+        let peers = self.peers().await?;
+        let ask = async |peer: PeerId| (peer, self.ask(peer, request.clone()).await);
+        let mut asked: FuturesUnordered<_> = peers.iter().map(|info| ask(info.peer)).collect();
+        let (mut found, begun) = (Vec::new(), Instant::now());
+        while let Ok(Some((peer, answer))) = timeout(QUERY_PATIENCE.saturating_sub(begun.elapsed()), asked.next()).await {
+            let Ok(Response { answer: Some(Answer::Records(records)) }) = answer else { continue };
+            let fits = |record: &WireRecord| record.key == key && record.envelope.len() <= ENVELOPE_BYTES_MAX;
+            found.extend(records.records.into_iter().filter(fits).take(2).map(|record| (peer, record.envelope)));
+        }
+        Ok(found)
     }
 
     /// One exchange with a peer.
