@@ -61,7 +61,7 @@ pub struct GenesisArgs {
     /// Let committees of fewer than four others slash: only where all validators are one operator's
     #[arg(long)]
     pub dev_slash_small: bool,
-    /// What the chain must know of its base model and the gate's texts, as TOML tables [model] and [gate] (their keys are chain.toml's)
+    /// What the chain must know of its base model and the gate's texts, as TOML tables `[model]` and `[gate]` (their keys are chain.toml's)
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
 }
