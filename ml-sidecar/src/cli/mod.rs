@@ -8,6 +8,7 @@ mod eval;
 mod gate;
 mod generate;
 mod model;
+mod model_chain;
 mod texts;
 mod train;
 
@@ -19,6 +20,7 @@ pub use eval::EvalArgs;
 pub use gate::GateArgs;
 pub use generate::GenerateArgs;
 pub use model::{ModelArgs, ModelCacheArgs, ModelCommand, Opened};
+pub use model_chain::ModelChainArgs;
 pub use texts::{TEXT_FILE_BYTES_MAX, read_texts};
 pub use train::TrainArgs;
 

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pol_core::Hash32;
 use pol_kit::exit::{Exit, OrUsage as _};
 
-use super::Cli;
+use super::{Cli, ModelChainArgs, model_chain};
 use crate::{
     checkpoint::Checkpoint,
     embedded::{self, EmbeddedError, Recipe},
@@ -122,6 +122,8 @@ pub enum ModelCommand {
     },
     /// Say what a model is: architecture, sizes, manifest hash
     Info(ModelArgs),
+    /// Measure what a chain must know of a model, as TOML for `polai genesis --model FILE`: names of its files, shape, reference losses
+    Chain(ModelChainArgs),
     /// List the names that `--model` knows
     List,
 }
@@ -136,6 +138,7 @@ pub(super) fn run(cli: &Cli, command: &ModelCommand) -> Result<(), Exit> {
             Ok(())
         }
         ModelCommand::Info(args) => info(&args.open(cli)?),
+        ModelCommand::Chain(args) => model_chain::run(cli, args),
         ModelCommand::List => {
             println!("embedded      made on this machine on first use; a development model that knows nothing");
             for model in PACKAGED {
