@@ -22,6 +22,7 @@ pub mod device;
 mod digest;
 pub mod embedded;
 pub mod fetch;
+pub mod follow;
 pub mod gate;
 pub mod generate;
 pub mod gguf;
