@@ -38,6 +38,7 @@ pub mod texts;
 pub mod tokens;
 pub mod torch;
 pub mod train;
+pub mod trainer;
 pub mod update;
 pub mod weights;
 

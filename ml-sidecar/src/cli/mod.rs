@@ -9,8 +9,10 @@ mod gate;
 mod generate;
 mod model;
 mod model_chain;
+mod plan;
 mod texts;
 mod train;
+mod trainer;
 
 pub use adapter::{AdapterCommand, load_adapter};
 pub use chain::{Chain, ChainArgs};
@@ -21,8 +23,10 @@ pub use gate::GateArgs;
 pub use generate::GenerateArgs;
 pub use model::{ModelArgs, ModelCacheArgs, ModelCommand, Opened};
 pub use model_chain::ModelChainArgs;
+pub use plan::PlanArgs;
 pub use texts::{TEXT_FILE_BYTES_MAX, read_texts};
 pub use train::TrainArgs;
+pub use trainer::TrainerArgs;
 
 use clap::{Args, Parser, Subcommand};
 use pol_kit::{config::DataDirArgs, exit::Exit, telemetry::LogArgs};

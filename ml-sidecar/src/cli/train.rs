@@ -17,7 +17,7 @@ use pol_kit::{
     fs::{Access, write_durably},
 };
 
-use super::{ChainArgs, Cli, ModelArgs, chain::Chain};
+use super::{ChainArgs, Cli, ModelArgs, PlanArgs, chain::Chain};
 use crate::{
     adapter::{export, read_state, write_state},
     checkpoint::{Checkpoint, CheckpointError},
@@ -27,9 +27,12 @@ use crate::{
     local,
     precision::Precision,
     session::{self, Author, Plan, Session, SessionError, Trained},
-    train::{AdamW, Step, TrainerOptions},
+    train::Step,
     update::Residual,
 };
+
+/// Steps, when nobody says how many.
+const STEPS: u64 = 200;
 
 /// Flags of `train`.
 #[derive(Debug, Clone, Args)]
@@ -37,27 +40,9 @@ pub struct TrainArgs {
     /// The delta to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Steps
-    #[arg(long, default_value_t = 200, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub steps: u64,
-    /// Further steps with the values that the delta carries alone; by default as many
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    pub refining_steps: Option<u64>,
-    /// Sequences of a step
-    #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
-    pub batch: u16,
-    /// Predicted tokens of a sequence
-    #[arg(long, default_value_t = 128, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=131_072))]
-    pub length: u32,
-    /// Learning rate
-    #[arg(long, default_value_t = 1e-3, value_name = "NUMBER", value_parser = rate)]
-    pub learning_rate: f64,
-    /// Where chance begins: dropout, and the order of the texts
-    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
-    pub seed: u64,
-    /// Keep only the inputs of layers and compute the rest twice: less memory for more time
-    #[arg(long)]
-    pub recompute: bool,
+    /// How long.
+    #[command(flatten)]
+    pub plan: PlanArgs,
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -84,10 +69,6 @@ pub struct TrainArgs {
     pub hub: HubArgs,
 }
 
-fn rate(text: &str) -> Result<f64, &'static str> {
-    text.parse().ok().filter(|number| *number > 0.0 && *number <= 1.0).ok_or("expected a number above 0 and up to 1")
-}
-
 /// Loading or training.
 #[derive(Debug, thiserror::Error)]
 enum TrainingError {
@@ -95,20 +76,6 @@ enum TrainingError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Session(#[from] SessionError),
-}
-
-impl TrainArgs {
-    fn plan(&self) -> Plan {
-        let optimizer = AdamW { learning_rate: self.learning_rate, ..AdamW::default() };
-        let options = TrainerOptions { optimizer, seed: self.seed, recompute: self.recompute, ..TrainerOptions::default() };
-        Plan {
-            steps: self.steps,
-            refining_steps: self.refining_steps.unwrap_or(self.steps),
-            sequences: self.batch.into(),
-            length: self.length as usize,
-            options,
-        }
-    }
 }
 
 pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
@@ -119,25 +86,23 @@ pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
     let precision = cli.compute.precision;
     let compute = cli.compute.start()?;
     let checkpoint = &model.checkpoint;
-    let key = local::key(args.seed);
+    let key = local::key(args.plan.seed);
     let author = Author { context: &chain.context, head: chain.head, slot: 0, key: &key };
     let trained = compute.run(|device| {
-        let mut own = residual.clone();
-        let trained = train(checkpoint, &chain.state, &mut own, &texts, &args.plan(), &author, (device, precision))?;
-        Ok::<_, TrainingError>((own, trained))
+        train(checkpoint, &chain.state, residual.clone(), &texts, &args.plan.plan(STEPS), &author, (device, precision))
     });
-    let (residual, Trained { delta, adapter, .. }) = trained.or_usage()?;
+    let Trained { delta, adapter, residual, .. } = trained.or_usage()?;
     write(args, &chain, delta, residual)?;
-    match &args.adapter_out {
-        Some(folder) => export(&adapter, &args.model.model, folder).or_usage(),
-        None => Ok(()),
+    match (&args.adapter_out, adapter) {
+        (Some(folder), Some(adapter)) => export(&adapter, &args.model.model, folder).or_usage(),
+        _ => Ok(()),
     }
 }
 
 fn train(
     checkpoint: &Checkpoint,
     state: &State,
-    residual: &mut Residual,
+    residual: Residual,
     texts: &Texts,
     plan: &Plan,
     author: &Author<'_>,
