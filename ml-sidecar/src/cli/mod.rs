@@ -122,7 +122,7 @@ pub struct DataArgs {
 pub fn run(cli: &Cli) -> Result<(), Exit> {
     match &cli.command {
         Command::Device => {
-            println!("{}", cli.compute.start()?.device());
+            say!("{}", cli.compute.start()?.device());
             Ok(())
         }
         Command::Model(command) => model::run(cli, command),

@@ -1,6 +1,6 @@
 //! `ml-sidecar model chain`: what a chain must know of its base model, in the tables that `polai genesis --model FILE` reads.
 
-use std::{io::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use pol_core::{gate::NanoNats, params::SELF_TEST_TEXTS};
@@ -80,7 +80,10 @@ pub(super) fn run(cli: &Cli, args: &ModelChainArgs) -> Result<(), Exit> {
             let at = |error: std::io::Error| Exit::usage(error).context(path.display().to_string());
             write_durably(path, text.as_bytes(), Access::Everybody).map_err(at)
         }
-        None => Ok(std::io::stdout().write_all(text.as_bytes())?),
+        None => {
+            say_part!("{text}");
+            Ok(())
+        }
     }
 }
 

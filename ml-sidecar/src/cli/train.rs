@@ -146,10 +146,10 @@ fn write(args: &TrainArgs, chain: &Chain, delta: CheckedDelta, mut residual: Res
     residual.subtract(&change);
     let mut state = chain.state.clone();
     let root = state.apply(&change).or_usage()?.root;
-    println!("{}: {size} bytes, {changes} of {} values", args.out.display(), state.values().len());
-    println!("update id    {id}");
-    println!("model head   {} -> {}", chain.head, model_head::child(chain.head, id));
-    println!("state root   {} -> {root}", chain.state.root());
+    say!("{}: {size} bytes, {changes} of {} values", args.out.display(), state.values().len());
+    say!("update id    {id}");
+    say!("model head   {} -> {}", chain.head, model_head::child(chain.head, id));
+    say!("state root   {} -> {root}", chain.state.root());
     if let Some(path) = &args.state_out {
         write_state(&state, path).or_usage()?;
     }
