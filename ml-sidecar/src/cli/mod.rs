@@ -8,6 +8,7 @@ mod eval;
 mod gate;
 mod generate;
 mod model;
+mod serve;
 mod texts;
 mod train;
 
@@ -19,6 +20,7 @@ pub use eval::EvalArgs;
 pub use gate::GateArgs;
 pub use generate::GenerateArgs;
 pub use model::{ModelArgs, ModelCacheArgs, ModelCommand, Opened};
+pub use serve::{BlsKey, Role, ServeArgs, ServiceArgs};
 pub use texts::{TEXT_FILE_BYTES_MAX, read_texts};
 pub use train::TrainArgs;
 
@@ -79,6 +81,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Judge a delta by the loss of DEV_TEXTS before and after it
     Gate(GateArgs),
+    /// Follow the chain, judge candidates and tell the verdicts: the service polai.sidecar.v1
+    Serve(Box<ServeArgs>),
     /// Loss of a model on texts, with or without an adapter
     Eval(EvalArgs),
     /// Continue a text, with or without an adapter
@@ -122,6 +126,7 @@ pub fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Model(command) => model::run(cli, command),
         Command::Train(args) => train::run(cli, args),
         Command::Gate(args) => gate::run(cli, args),
+        Command::Serve(args) => serve::run(cli, args),
         Command::Eval(args) => eval::run(cli, args),
         Command::Generate(args) => generate::run(cli, args),
         Command::Delta(command) => delta::run(cli, command),
