@@ -10,6 +10,7 @@ mod generate;
 mod model;
 mod model_chain;
 mod plan;
+mod serve;
 mod texts;
 mod train;
 mod trainer;
@@ -24,6 +25,7 @@ pub use generate::GenerateArgs;
 pub use model::{ModelArgs, ModelCacheArgs, ModelCommand, Opened};
 pub use model_chain::ModelChainArgs;
 pub use plan::PlanArgs;
+pub use serve::{BlsKey, Role, ServeArgs, ServiceArgs};
 pub use texts::{TEXT_FILE_BYTES_MAX, read_texts};
 pub use train::TrainArgs;
 pub use trainer::TrainerArgs;
@@ -85,6 +87,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Judge a delta by the loss of DEV_TEXTS before and after it
     Gate(GateArgs),
+    /// Follow the chain, judge candidates and tell the verdicts: the service polai.sidecar.v1
+    Serve(Box<ServeArgs>),
     /// Loss of a model on texts, with or without an adapter
     Eval(EvalArgs),
     /// Continue a text, with or without an adapter
@@ -128,6 +132,7 @@ pub fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Model(command) => model::run(cli, command),
         Command::Train(args) => train::run(cli, args),
         Command::Gate(args) => gate::run(cli, args),
+        Command::Serve(args) => serve::run(cli, args),
         Command::Eval(args) => eval::run(cli, args),
         Command::Generate(args) => generate::run(cli, args),
         Command::Delta(command) => delta::run(cli, command),

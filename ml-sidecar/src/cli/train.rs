@@ -1,4 +1,4 @@
-//! `ml-sidecar train`: a training on this machine, without a chain's clock or network.
+//! `ml-sidecar train`: a training on this machine, without a chain's clock or network; or, with `--dht`, a trainer that follows a chain.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,32 +17,40 @@ use pol_kit::{
     fs::{Access, write_durably},
 };
 
-use super::{ChainArgs, Cli, ModelArgs, PlanArgs, chain::Chain};
+use super::{ChainArgs, Cli, ModelArgs, Role, ServeArgs, ServiceArgs, TrainerArgs, chain::Chain, serve};
 use crate::{
     adapter::{export, read_state, write_state},
     checkpoint::{Checkpoint, CheckpointError},
-    data::{CacheArgs, SourceArgs, Texts},
+    data::{DatasetsArgs, Texts},
     device::Device,
-    hub::HubArgs,
     local,
     precision::Precision,
     session::{self, Author, Plan, Session, SessionError, Trained},
+    texts::DevTextsArgs,
     train::Step,
     update::Residual,
 };
 
 /// Steps, when nobody says how many.
 const STEPS: u64 = 200;
+/// The feed's default address.
+const FEED: &str = "http://127.0.0.1:8553";
 
 /// Flags of `train`.
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
     /// The delta to write
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// How long.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["dht", "list_datasets"])]
+    pub out: Option<PathBuf>,
+    /// List the datasets that --datasets knows, and end
+    #[arg(long)]
+    pub list_datasets: bool,
+    /// How long, and on what.
     #[command(flatten)]
-    pub plan: PlanArgs,
+    pub trainer: TrainerArgs,
+    /// Where the chain is, for a trainer that follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -58,15 +66,54 @@ pub struct TrainArgs {
     /// Folder for PEFT of all that was trained, of which a delta carries the largest part only
     #[arg(long, value_name = "FOLDER")]
     pub adapter_out: Option<PathBuf>,
-    /// The texts.
+}
+
+/// Flags of a trainer that follows a chain, round after round, until it is stopped: like `serve --roles train`.
+#[derive(Debug, Clone, Args)]
+pub struct FollowArgs {
+    /// gRPC of pol-dht: follow the chain of --chain, and offer what passes the own gate
+    #[arg(long, value_name = "URL", conflicts_with_all = ["out", "head", "state", "residual", "state_out", "adapter_out"])]
+    pub dht: Option<String>,
+    /// The execution client's feed
+    #[arg(long, env = "EL_FEED_URL", default_value = FEED, value_name = "URL", requires = "dht")]
+    pub feed: String,
+    /// Port of the gRPC service polai.sidecar.v1, on loopback
+    #[arg(long, env = "SIDECAR_PORT", default_value_t = 8560, value_name = "PORT", requires = "dht")]
+    pub port: u16,
+    /// Port of /metrics and /health, on loopback
+    #[arg(long, env = "SIDECAR_METRICS_PORT", default_value_t = 8561, value_name = "PORT", requires = "dht")]
+    pub metrics_port: u16,
+    /// The trainer's Ed25519 key: 64 hex digits, or a private file with them; by default secrets_data/trainer.key in the data directory
+    #[arg(
+        long,
+        visible_alias = "trainer-key",
+        env = "TRAINER_KEY",
+        hide_env_values = true,
+        value_name = "FILE|HEX",
+        requires = "dht"
+    )]
+    pub peer_id: Option<String>,
+    /// The gate's texts.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// Where data is kept.
-    #[command(flatten)]
-    pub cache: CacheArgs,
-    /// The hub.
-    #[command(flatten)]
-    pub hub: HubArgs,
+    pub texts: DevTextsArgs,
+}
+
+impl TrainArgs {
+    /// The same as a service.
+    fn service(&self, dht: &str) -> ServeArgs {
+        let follow = &self.follow;
+        let service = ServiceArgs {
+            chain: self.chain.chain.clone(),
+            dht: dht.to_owned(),
+            feed: follow.feed.clone(),
+            port: follow.port,
+            metrics_port: follow.metrics_port,
+            trainer_key: follow.peer_id.clone(),
+            public_key: None,
+        };
+        let (model, trainer) = (self.model.clone(), self.trainer.clone());
+        ServeArgs { roles: vec![Role::Train], model, texts: follow.texts.clone(), service, trainer }
+    }
 }
 
 /// Loading or training.
@@ -79,20 +126,32 @@ enum TrainingError {
 }
 
 pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
-    let model = args.model.open(cli)?;
+    if args.list_datasets {
+        DatasetsArgs {}.run();
+        return Ok(());
+    }
+    match (&args.follow.dht, &args.out) {
+        (Some(dht), _) => serve::run(cli, &args.service(dht)),
+        (None, Some(out)) => run_alone(cli, args, out),
+        (None, None) => Err(Exit::usage("--out FILE, or --dht URL")),
+    }
+}
+
+fn run_alone(cli: &Cli, args: &TrainArgs, out: &Path) -> Result<(), Exit> {
+    let (trainer, model) = (&args.trainer, args.model.open(cli)?);
     let chain = args.chain.open(&model)?;
     let residual = read_residual(args.residual.as_deref(), &chain.state)?;
-    let texts = args.source.texts(&args.cache.acquisition(&args.hub, &cli.data.data_dir)?)?;
+    let texts = trainer.source.texts(&trainer.cache.acquisition(&trainer.hub, &cli.data.data_dir)?)?;
     let precision = cli.compute.precision;
     let compute = cli.compute.start()?;
     let checkpoint = &model.checkpoint;
-    let key = local::key(args.plan.seed);
+    let key = local::key(trainer.plan.seed);
     let author = Author { context: &chain.context, head: chain.head, slot: 0, key: &key };
     let trained = compute.run(|device| {
-        train(checkpoint, &chain.state, residual.clone(), &texts, &args.plan.plan(STEPS), &author, (device, precision))
+        train(checkpoint, &chain.state, residual.clone(), &texts, &trainer.plan.plan(STEPS), &author, (device, precision))
     });
     let Trained { delta, adapter, residual, .. } = trained.or_usage()?;
-    write(args, &chain, delta, residual)?;
+    write((args, out), &chain, delta, residual)?;
     match (&args.adapter_out, adapter) {
         (Some(folder), Some(adapter)) => export(&adapter, &args.model.model, folder).or_usage(),
         _ => Ok(()),
@@ -138,15 +197,15 @@ fn read_residual(path: Option<&Path>, state: &State) -> Result<Residual, Exit> {
     Residual::from_units(*kept.shape(), kept.values().to_vec()).or_usage()
 }
 
-fn write(args: &TrainArgs, chain: &Chain, delta: CheckedDelta, mut residual: Residual) -> Result<(), Exit> {
-    let at = |error: std::io::Error| Exit::usage(error).context(args.out.display().to_string());
-    write_durably(&args.out, delta.as_bytes(), Access::Everybody).map_err(at)?;
+fn write((args, out): (&TrainArgs, &Path), chain: &Chain, delta: CheckedDelta, mut residual: Residual) -> Result<(), Exit> {
+    let at = |error: std::io::Error| Exit::usage(error).context(out.display().to_string());
+    write_durably(out, delta.as_bytes(), Access::Everybody).map_err(at)?;
     let (id, size, changes) = (delta.update_id(), delta.as_bytes().len(), delta.change_count());
     let change = Change::from(delta);
     residual.subtract(&change);
     let mut state = chain.state.clone();
     let root = state.apply(&change).or_usage()?.root;
-    say!("{}: {size} bytes, {changes} of {} values", args.out.display(), state.values().len());
+    say!("{}: {size} bytes, {changes} of {} values", out.display(), state.values().len());
     say!("update id    {id}");
     say!("model head   {} -> {}", chain.head, model_head::child(chain.head, id));
     say!("state root   {} -> {root}", chain.state.root());

@@ -26,16 +26,12 @@ const FOLDER: &str = "trainer";
 const SECRETS: &str = "secrets_data";
 const KEY_FILE: &str = "trainer.key";
 
-/// What a trainer that follows a chain is told.
+/// What a trainer is told.
 #[derive(Debug, Clone, Args)]
 pub struct TrainerArgs {
     /// How long.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// The trainer's key: a file of 64 hex digits (made when it is not there), or the digits; by default secrets_data/trainer.key in the data
-    /// directory
-    #[arg(long, env = "POLAI_TRAINER_KEY", value_name = "KEY", hide_env_values = true)]
-    pub peer_id: Option<String>,
     /// The texts.
     #[command(flatten)]
     pub source: SourceArgs,
@@ -47,26 +43,28 @@ pub struct TrainerArgs {
     pub hub: HubArgs,
 }
 
-impl TrainerArgs {
-    /// The trainer's key.
-    ///
-    /// # Errors
-    /// The file cannot be used: the operator's fault.
-    pub fn key(&self, data_dir: &Path) -> Result<TrainerKey, Exit> {
-        if let Some(key) = self.peer_id.as_deref().and_then(TrainerKey::from_hex) {
-            return Ok(key);
-        }
-        let path = match &self.peer_id {
-            Some(path) => PathBuf::from(path),
-            None => {
-                let secrets = data_dir.join(SECRETS);
-                create_private_directory(&secrets).or_usage()?;
-                secrets.join(KEY_FILE)
-            }
-        };
-        trainer_key(&path).or_usage().map_err(|exit| exit.context("trainer's key".to_owned()))
+/// The trainer's key: 64 hex digits, or a private file with them; when nothing is given and a trainer needs one, the file in that data directory,
+/// made when it is not there.
+///
+/// # Errors
+/// The file cannot be used: the operator's fault.
+pub(super) fn key(given: Option<&str>, needed_in: Option<&Path>) -> Result<Option<TrainerKey>, Exit> {
+    if let Some(key) = given.and_then(TrainerKey::from_hex) {
+        return Ok(Some(key));
     }
+    let path = match (given, needed_in) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(data_dir)) => {
+            let secrets = data_dir.join(SECRETS);
+            create_private_directory(&secrets).or_usage()?;
+            secrets.join(KEY_FILE)
+        }
+        (None, None) => return Ok(None),
+    };
+    trainer_key(&path).or_usage().map(Some).map_err(|exit| exit.context("trainer's key".to_owned()))
+}
 
+impl TrainerArgs {
     /// All that the role needs; gets the texts, which may take a while.
     ///
     /// # Errors
@@ -77,9 +75,8 @@ impl TrainerArgs {
         checkpoint: Checkpoint,
         spec: &ChainSpec,
         dev_texts: &DevTexts,
-        compute: &Compute,
+        (compute, key): (&Compute, TrainerKey),
     ) -> Result<Setup, Exit> {
-        let key = self.key(&cli.data.data_dir)?;
         tracing::info!(target: "polai::train", trainer = key.public(), "the trainer's key: a validator names it with --trainer");
         let texts = self.source.texts(&self.cache.acquisition(&self.hub, &cli.data.data_dir)?)?;
         let parameters = spec.parameters();

@@ -7,6 +7,14 @@
 //! # What it does not protect against
 //! The execution client is believed in what is canonical and final: it is this machine's.
 
+mod engine;
+mod rows;
+mod run;
+mod store;
 mod tip;
+mod voids;
 
+pub use engine::{Advanced, Bytes, Engine, EngineError, UNDOS_KEPT};
+pub use run::{Parts, open, provide, run};
+pub use store::StoreError;
 pub use tip::{Event, FOLLOWED_MAX, Follower, Placed, Point, Publisher, Tip};

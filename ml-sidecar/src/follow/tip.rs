@@ -44,6 +44,8 @@ pub struct Tip {
     pub norms: Vec<u64>,
     /// Canonical updates after it whose bytes are not here yet. While there are any, nothing made for `head` can be included.
     pub behind: u64,
+    /// The chain's own head: another than `head` while `behind` is not 0.
+    pub chain_head: ModelHead,
     /// False while the state is a snapshot's that no certificates confirmed: no ACK then (section 13).
     pub confirmed: bool,
 }
@@ -56,7 +58,19 @@ impl Tip {
         let finalized = Point { head, number: 0 };
         let root = state.root();
         let (state, norms) = (Arc::new(state), Vec::new());
-        Self { context, head, number: 0, cursor: None, finalized, state, root, norms, behind: 0, confirmed: true }
+        Self {
+            context,
+            head,
+            number: 0,
+            cursor: None,
+            finalized,
+            state,
+            root,
+            norms,
+            behind: 0,
+            chain_head: head,
+            confirmed: true,
+        }
     }
 
     /// Whether updates for its head can still be part of the chain, as far as this node knows.

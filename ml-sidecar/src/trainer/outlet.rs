@@ -8,6 +8,7 @@ use pol_api::{
     client::{self, CallError},
     dht::v1::dht_client::DhtClient,
     serve,
+    tonic::transport::Channel,
 };
 use pol_core::{
     GenesisId, ModelHead, UpdateId,
@@ -16,7 +17,6 @@ use pol_core::{
 use pol_kit::clock::Clock;
 use tokio::{runtime::Handle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 /// Time for an upload.
 const UPLOAD: Duration = Duration::from_secs(20);
@@ -88,19 +88,9 @@ impl fmt::Debug for DhtOutlet {
 }
 
 impl DhtOutlet {
-    /// The daemon at a URI, such as `http://127.0.0.1:13338`; announcements are sealed with the trainer's key. In a runtime.
-    ///
-    /// # Errors
-    /// No URI: the operator's fault.
-    pub fn new(
-        uri: &str,
-        key: SigningKey,
-        genesis_id: GenesisId,
-        clock: Arc<dyn Clock>,
-        stop: CancellationToken,
-    ) -> Result<Self, tonic::transport::Error> {
-        let client = serve::dht_client(serve::endpoint(uri.to_owned())?.connect_lazy());
-        Ok(Self { client, key, genesis_id, clock, runtime: Handle::current(), stop })
+    /// The daemon behind a channel; announcements are sealed with the trainer's key. In a runtime.
+    pub fn new(channel: Channel, key: SigningKey, genesis_id: GenesisId, clock: Arc<dyn Clock>, stop: CancellationToken) -> Self {
+        Self { client: serve::dht_client(channel), key, genesis_id, clock, runtime: Handle::current(), stop }
     }
 }
 
