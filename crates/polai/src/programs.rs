@@ -44,7 +44,9 @@ impl Programs {
     pub fn find(&self, name: &str) -> Result<PathBuf, Exit> {
         let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
         found.ok_or_else(|| {
-            Exit::usage(format!("{name} is neither beside polai nor in PATH: build it with scripts/devnet or `cargo build --release -p {name}`"))
+            Exit::usage(format!(
+                "{name} is neither beside polai nor in PATH: build it with scripts/devnet or `cargo build --release -p {name}`"
+            ))
         })
     }
 }

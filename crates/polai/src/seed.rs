@@ -109,7 +109,10 @@ mod tests {
         fs::write(layout.env_file(), "EL_HTTP_PORT=9").unwrap();
         let seed = make(&layout).unwrap();
         let text = fs::read_to_string(layout.env_file()).unwrap();
-        assert!(text.starts_with("EL_HTTP_PORT=9\n# ") && text.ends_with(&format!("\nGENESIS_SEED={}\n", seed.digits())), "{text}");
+        assert!(
+            text.starts_with("EL_HTTP_PORT=9\n# ") && text.ends_with(&format!("\nGENESIS_SEED={}\n", seed.digits())),
+            "{text}"
+        );
         assert_eq!(fs::metadata(layout.env_file()).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_ne!(make(&layout).unwrap().digits(), seed.digits());
         assert_eq!(format!("{seed:?}"), "SeedText(..)");

@@ -115,7 +115,8 @@ fn a_program_that_is_not_there_is_one_line() {
 fn parts_are_stopped_last_first_and_one_that_will_not_is_killed_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let polite = |name| {
-        let script = format!("trap 'echo {name} >>$FOLDER/order; exit 0' TERM; touch $FOLDER/{name}; while :; do sleep 0.05; done");
+        let script =
+            format!("trap 'echo {name} >>$FOLDER/order; exit 0' TERM; touch $FOLDER/{name}; while :; do sleep 0.05; done");
         part(&folder, name, &script)
     };
     let stubborn = "trap '' TERM; touch $FOLDER/stubborn; while :; do sleep 0.05; done";

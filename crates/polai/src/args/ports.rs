@@ -95,7 +95,8 @@ impl PortArgs {
     pub fn ports(&self) -> Result<Ports, Exit> {
         let at = |port: u16| {
             let offset = self.port_offset;
-            port.checked_add(offset).ok_or_else(|| Exit::usage(format!("--port-offset {offset}: port {port} would be above 65535")))
+            port.checked_add(offset)
+                .ok_or_else(|| Exit::usage(format!("--port-offset {offset}: port {port} would be above 65535")))
         };
         let ports = Ports {
             dht: at(self.dht_port)?,

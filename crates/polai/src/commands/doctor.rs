@@ -51,8 +51,8 @@ impl fmt::Display for Finding {
             Grade::Note => "note",
             Grade::Bad => "WRONG",
         };
-        write!(f, "{mark:<6}{:<12}{}", self.what, self.text)?;
-        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n{:18}mend it: {fix}", ""))
+        write!(f, "{mark:<6}{:<14}{}", self.what, self.text)?;
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n{:20}mend it: {fix}", ""))
     }
 }
 
@@ -98,10 +98,13 @@ pub fn doctor(layout: &Layout, args: &DoctorArgs, programs: &Programs) -> Result
 
 fn machine(layout: &Layout) -> Vec<Finding> {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let available =
+        info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
     let memory = match available {
         Some(kib) if kib >= MEMORY_KIB => good("memory", format!("{} MiB available", kib >> 10)),
-        Some(kib) => bad("memory", format!("{} MiB available, 2048 are needed", kib >> 10), "end other programs, or polai up --no-ai"),
+        Some(kib) => {
+            bad("memory", format!("{} MiB available, 2048 are needed", kib >> 10), "end other programs, or polai up --no-ai")
+        }
         None => note("memory", "/proc/meminfo does not say"),
     };
     // The folder may be still to be made: then its parent's disk counts.
@@ -139,7 +142,11 @@ fn program(programs: &Programs, name: &'static str) -> Finding {
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
             let is_torch = text.contains("libtorch") || text.contains("libc10");
-            let fix = if is_torch { "LibTorch is not found: start through scripts/with-env, after scripts/setup" } else { "build it anew" };
+            let fix = if is_torch {
+                "LibTorch is not found: start through scripts/with-env, after scripts/setup"
+            } else {
+                "build it anew"
+            };
             bad(name, text, fix)
         }
         Err(error) => bad(name, format!("{}: {error}", path.display()), "build it anew"),
@@ -156,7 +163,11 @@ fn folder(layout: &Layout, clock: &dyn Clock) -> Vec<Finding> {
         let (mode, wanted) = (found.mode() & 0o7777, if found.is_dir() { 0o700 } else { 0o600 });
         if mode & !wanted != 0 {
             let path = path.display();
-            findings.push(bad("permissions", format!("{path}: mode {mode:04o} lets others in"), format!("chmod {wanted:o} {path}")));
+            findings.push(bad(
+                "permissions",
+                format!("{path}: mode {mode:04o} lets others in"),
+                format!("chmod {wanted:o} {path}"),
+            ));
         }
     }
     if findings.is_empty() {
@@ -164,13 +175,17 @@ fn folder(layout: &Layout, clock: &dyn Clock) -> Vec<Finding> {
     }
     match chain::read(layout) {
         Ok(None) => findings.push(note("chain", format!("none in {folder}; polai up makes one"))),
-        Err(error) => findings.push(bad("chain", error.to_string(), "copy chain.toml from where the chain was made, or polai reset")),
+        Err(error) => {
+            findings.push(bad("chain", error.to_string(), "copy chain.toml from where the chain was made, or polai reset"))
+        }
         Ok(Some(spec)) => {
             findings.push(good("chain", spec.genesis_id().to_string()));
             findings.push(time(spec.parameters().genesis_time, layout, clock));
             findings.push(match Secret::load(&layout.jwt()) {
                 Ok(_) => good("JWT", "one secret for execution and consensus client"),
-                Err(error) => bad("JWT", error.to_string(), format!("delete {}: polai up makes a new one", layout.jwt().display())),
+                Err(error) => {
+                    bad("JWT", error.to_string(), format!("delete {}: polai up makes a new one", layout.jwt().display()))
+                }
             });
         }
     }

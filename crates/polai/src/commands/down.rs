@@ -30,7 +30,10 @@ pub fn down(layout: &Layout) -> Result<(), Exit> {
     let clock = System::new();
     while run_file::running(layout)?.is_some() {
         if clock.monotonic() > PATIENCE {
-            return Err(Exit::failure(format!("process {pid_text} did not end in {} s: kill -9 {pid_text} ends it", PATIENCE.as_secs())));
+            return Err(Exit::failure(format!(
+                "process {pid_text} did not end in {} s: kill -9 {pid_text} ends it",
+                PATIENCE.as_secs()
+            )));
         }
         thread::sleep(LOOK);
     }

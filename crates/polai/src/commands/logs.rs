@@ -52,8 +52,13 @@ pub fn logs(layout: &Layout, args: &LogsArgs) -> Result<(), Exit> {
     if logs.iter().all(|log| log.file.is_none()) && !args.follow {
         return Err(Exit::usage(format!("{}: nothing was logged yet", layout.logs().display())));
     }
-    while args.follow {
-        for log in &mut logs {
+    if args.follow { follow(&mut logs, layout, with_names) } else { Ok(()) }
+}
+
+/// Until nobody reads on.
+fn follow(logs: &mut [Followed], layout: &Layout, with_names: bool) -> Result<(), Exit> {
+    loop {
+        for log in &mut *logs {
             for line in log.more(layout)? {
                 if !print(log.name, &line, with_names) {
                     return Ok(());
@@ -62,7 +67,6 @@ pub fn logs(layout: &Layout, args: &LogsArgs) -> Result<(), Exit> {
         }
         thread::sleep(LOOK);
     }
-    Ok(())
 }
 
 /// False when nobody reads on.

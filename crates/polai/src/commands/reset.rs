@@ -18,7 +18,16 @@ use crate::{
 
 /// What belongs to one chain. Settings, models and data stay.
 const OF_A_CHAIN: [&str; 10] = [
-    "chain.toml", "genesis.json", "model.toml", "run.json", "testnet", "chain_data", "dht_db", "sidecar_data", "secrets_data", "logs",
+    "chain.toml",
+    "genesis.json",
+    "model.toml",
+    "run.json",
+    "testnet",
+    "chain_data",
+    "dht_db",
+    "sidecar_data",
+    "secrets_data",
+    "logs",
 ];
 
 /// Deletes the chain of a folder.
@@ -40,7 +49,8 @@ pub fn reset(layout: &Layout, args: ResetArgs) -> Result<(), Exit> {
         say(&format!("{folder}: there is no chain"));
         return Ok(());
     }
-    if chain::read(layout).is_ok_and(|chain| chain.is_none()) && there.iter().all(|name| !["testnet", "run.json"].contains(name)) {
+    if chain::read(layout).is_ok_and(|chain| chain.is_none()) && there.iter().all(|name| !["testnet", "run.json"].contains(name))
+    {
         return Err(Exit::usage(format!("{folder}: no chain.toml in it: nothing is deleted of what may be somebody else's")));
     }
     if !args.yes {

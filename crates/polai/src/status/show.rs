@@ -24,7 +24,10 @@ pub(super) fn table(status: &Status) -> String {
     row("finalized", format!("epoch {}", or_dash(status.finalized_epoch)));
     row("AI blocks", format!("{}, {} of them final", or_dash(status.updates), or_dash(status.finalized_updates)));
     row("model head", status.model_head.as_deref().map_or("-", short).to_owned());
-    row("quorum", format!("{} of {} seat(s); {} ACK(s) held", or_dash(status.quorum), or_dash(status.seats), or_dash(status.acks)));
+    row(
+        "quorum",
+        format!("{} of {} seat(s); {} ACK(s) held", or_dash(status.quorum), or_dash(status.seats), or_dash(status.acks)),
+    );
     let losses = status.losses.as_ref().map(|losses| {
         let change = (losses.after / losses.before - 1.0) * 100.0;
         format!("{:.6} -> {:.6} ({change:+.2} %), update {}", losses.before, losses.after, short(&losses.update_id))
@@ -60,13 +63,19 @@ mod tests {
             health,
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
         };
-        let mut status = Status { parts: vec![part("pol-beacon", Some(206), &["no DHT"]), part("pol-execution", None, &[])], ..Status::default() };
+        let mut status = Status {
+            parts: vec![part("pol-beacon", Some(206), &["no DHT"]), part("pol-execution", None, &[])],
+            ..Status::default()
+        };
         assert_eq!(status.missing(), ["pol-execution"]);
         status.parts[1].health = Some(200);
         assert!(status.makes_blocks());
         status.losses = Some(Losses { update_id: "ab".repeat(32), before: 8.0, after: 7.9 });
         let table = table(&status);
-        assert!(table.contains("slot        -\n") && table.contains("8.000000 -> 7.900000 (-1.25 %), update abababababababab"), "{table}");
+        assert!(
+            table.contains("slot        -\n") && table.contains("8.000000 -> 7.900000 (-1.25 %), update abababababababab"),
+            "{table}"
+        );
         assert!(table.contains("pol-beacon     7        blocks yes, AI no, 2 restart(s): no DHT"), "{table}");
     }
 }

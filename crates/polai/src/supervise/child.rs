@@ -100,7 +100,9 @@ impl Child {
         self.signal(Signal::KILL);
         let status = self.process.wait();
         self.reaped = true;
+        // Who was killed says nothing about it: the last line is about something else.
         let line = self.output.last_line();
+        let line = if status.as_ref().is_ok_and(|status| status.code().is_some()) { line } else { String::new() };
         match status {
             Ok(status) => Ended { how: words(status), usage: status.code() == Some(USAGE), line },
             Err(error) => Ended { how: error.to_string(), usage: false, line },

@@ -12,14 +12,7 @@ mod backoff;
 mod child;
 mod log;
 
-use std::{
-    collections::VecDeque,
-    ffi::OsString,
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{collections::VecDeque, ffi::OsString, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use pol_kit::clock::Clock;
 use rustix::process::Signal;

@@ -39,6 +39,8 @@ pub struct Chain {
     pub validators: u32,
     /// Their seed.
     pub seed: SeedText,
+    /// It was made just now.
+    pub is_new: bool,
 }
 
 /// Finds the folder's chain, or makes one.
@@ -83,13 +85,18 @@ pub fn validators(layout: &Layout) -> Result<u32, Exit> {
 fn check(layout: &Layout, args: &UpArgs, spec: ChainSpec, clock: &dyn Clock) -> Result<Chain, Exit> {
     let (validators, folder) = (validators(layout)?, layout.directory().display());
     let Some(seed) = args.seed.clone() else {
-        return Err(Exit::usage(format!("{folder}: its chain needs the GENESIS_SEED it was made with: give it, or another --data-dir")));
+        return Err(Exit::usage(format!(
+            "{folder}: its chain needs the GENESIS_SEED it was made with: give it, or another --data-dir"
+        )));
     };
     let p = spec.parameters();
     if validators_root(&seed.seed()?, validators).or_usage()? != p.genesis_validators_root {
-        return Err(Exit::usage(format!("{folder}: its chain was made with another GENESIS_SEED: give that one, or another --data-dir")));
+        return Err(Exit::usage(format!(
+            "{folder}: its chain was made with another GENESIS_SEED: give that one, or another --data-dir"
+        )));
     }
-    let said = |name, found: Option<String>, expected: String| Contradiction::check(name, found.as_ref(), &expected, "chain.toml");
+    let said =
+        |name, found: Option<String>, expected: String| Contradiction::check(name, found.as_ref(), &expected, "chain.toml");
     let preset = |preset: Preset| preset.name().to_owned();
     said("--validators", args.validators.map(|n| n.to_string()), validators.to_string())?;
     said("--slot-seconds", args.slot_seconds.map(|n| n.to_string()), p.slot_seconds.to_string())?;
@@ -100,12 +107,13 @@ fn check(layout: &Layout, args: &UpArgs, spec: ChainSpec, clock: &dyn Clock) -> 
     let now = clock.unix_seconds();
     if now < p.genesis_time && layout.directory().join("chain_data/beacon").exists() && args.genesis_time.is_none() {
         let ahead = p.genesis_time.saturating_sub(now);
-        let (floor, line) = (LEAD_SECONDS, format!("{folder}: its chain begins in {ahead} s, but it ran before: set this machine's clock"));
+        let (floor, line) =
+            (LEAD_SECONDS, format!("{folder}: its chain begins in {ahead} s, but it ran before: set this machine's clock"));
         if ahead > floor {
             return Err(Exit::usage(line));
         }
     }
-    Ok(Chain { spec, validators, seed })
+    Ok(Chain { spec, validators, seed, is_new: false })
 }
 
 fn make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) -> Result<Chain, Exit> {
@@ -138,10 +146,9 @@ fn make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) 
         dev_slash_small: args.dev_slash_small,
         model,
     };
-    let folder = genesis::make(layout.directory(), &of, clock)?;
-    say(&format!("chain      {} made: {} validator(s), slots of {} s", folder.genesis_id, of.validators, of.slot_seconds));
+    genesis::make(layout.directory(), &of, clock)?;
     let spec = read(layout)?.ok_or_else(|| Exit::failure("chain.toml was made and is gone"))?;
-    Ok(Chain { spec, validators: of.validators, seed })
+    Ok(Chain { spec, validators: of.validators, seed, is_new: true })
 }
 
 /// Asks ml-sidecar what the chain must know of the model. The embedded model is made first, when it is not there.

@@ -102,7 +102,8 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     let trainer = (ai == Ai::Train).then(|| seed::trainer(&layout.trainer_key())).transpose()?;
     let parts = plan.parts(Some(&chain), trainer.as_deref())?;
     let parameters = chain.spec.parameters();
-    say(&format!("chain      {}: {}", chain.spec.genesis_id(), chain::summary(&parameters, chain.validators)));
+    let what = chain::summary(&parameters, chain.validators);
+    say(&format!("chain      {}{}: {what}", chain.spec.genesis_id(), if chain.is_new { ", made" } else { "" }));
     let file = RunFile {
         pid: process::id(),
         genesis_id: chain.spec.genesis_id().to_string(),

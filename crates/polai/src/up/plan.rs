@@ -188,9 +188,15 @@ mod tests {
             lines[0],
             "pol-dht --data-dir d --listen 127.0.0.1:13347 --port 13347 --grpc-listen 127.0.0.1:13348 --grpc-port 13348 --solo"
         );
-        assert!(lines[1].ends_with("--http.port 8555 --authrpc.port 8561 --ai-engine.port 8562 --feed.port 8563 --metrics.port 9011"));
+        assert!(
+            lines[1].ends_with("--http.port 8555 --authrpc.port 8561 --ai-engine.port 8562 --feed.port 8563 --metrics.port 9011")
+        );
         assert!(lines[2].contains(" --sidecar http://127.0.0.1:8570 --http-port 3510 ") && lines[2].ends_with("--trainer aa"));
-        assert!(lines[3].starts_with("ml-sidecar serve --data-dir d --roles gate,train --chain d/chain.toml --dht http://127.0.0.1:13348"));
+        assert!(
+            lines[3].starts_with(
+                "ml-sidecar serve --data-dir d --roles gate,train --chain d/chain.toml --dht http://127.0.0.1:13348"
+            )
+        );
         assert!(lines[3].ends_with("--trainer-key d/secrets_data/trainer.key"), "{}", lines[3]);
     }
 

@@ -110,7 +110,9 @@ async fn summary(shared: &Shared, ask: &Ask, ports: &Ports, clock: &dyn Clock) {
         };
         say(&format!("  {:<14}{words}", state.name));
     }
-    say("  polai status shows how it does, polai logs what it says, polai verify checks all of it; Ctrl-C or polai down stops it.");
+    say(
+        "  polai status shows how it does, polai logs what it says, polai verify checks all of it; Ctrl-C or polai down stops it.",
+    );
     match file.genesis_time.checked_sub(clock.unix_seconds()) {
         Some(seconds @ 1..) => say(&format!("  Slot 0 is in {seconds} s.\n")),
         _ => say(""),

@@ -42,7 +42,8 @@ pub(super) async fn check(node: &Node, blocks: &[Block]) -> Result<(Vec<Accepted
         }
         let parent_head = block.parent_head;
         let context = BlockContext { parent_head, committee, quorum: parameters.quorum, domains: &domains };
-        let checked = check_payload(&extra_data, parent_hash, &context).map_err(|refused| contradiction(block.number, refused))?;
+        let checked =
+            check_payload(&extra_data, parent_hash, &context).map_err(|refused| contradiction(block.number, refused))?;
         match checked.certificate {
             Some(certificate) => accepted.push(Accepted { block: *block, certificate }),
             None => empty = empty.saturating_add(1),
@@ -62,13 +63,17 @@ async fn payload(node: &Node, block: &Block, slot: u64) -> Result<(Vec<u8>, Hash
     let hash = |name: &str| field(name).and_then(|digits| digits.parse::<Hash32>().ok()).ok_or_else(|| wrong(name));
     let beacon_hash = hash("block_hash")?;
     if beacon_hash != block.hash {
-        let what = format!("the beacon block of slot {slot} carries block {beacon_hash}, the execution client has {}", block.hash);
+        let what =
+            format!("the beacon block of slot {slot} carries block {beacon_hash}, the execution client has {}", block.hash);
         return Err(contradiction(block.number, what));
     }
     let extra_data = field("extra_data").and_then(|digits| hex::decode(digits).ok()).ok_or_else(|| wrong("extra_data"))?;
     let head = WireHead::read(&extra_data).map_err(|error| contradiction(block.number, error))?;
     if head.extra_data.update_id != block.update_id {
-        return Err(contradiction(block.number, format!("the payload names {}, the header {}", head.extra_data.update_id, block.update_id)));
+        return Err(contradiction(
+            block.number,
+            format!("the payload names {}, the header {}", head.extra_data.update_id, block.update_id),
+        ));
     }
     Ok((extra_data, hash("parent_hash")?))
 }

@@ -40,10 +40,17 @@ async fn fetch(node: &Node, height: u64) -> Result<Header, VerifyError> {
     let block: Option<Value> = node.ask.call(&url, "eth_getBlockByNumber", json!([format!("0x{height:x}"), false])).await?;
     let block = block.ok_or_else(|| contradiction(height, "the execution client does not have it"))?;
     let header = parse(&block).map_err(|field| {
-        VerifyError::Ask(AskError::Wrong { url, text: format!("eth_getBlockByNumber {height}: {field} is missing or of another form") })
+        VerifyError::Ask(AskError::Wrong {
+            url,
+            text: format!("eth_getBlockByNumber {height}: {field} is missing or of another form"),
+        })
     })?;
     let (found, said) = (header.block_hash(), bytes::<32>(&block, "hash").unwrap_or_default());
-    if found == Hash32(said) { Ok(header) } else { Err(contradiction(height, format!("its hash is {found}, not {}", Hash32(said)))) }
+    if found == Hash32(said) {
+        Ok(header)
+    } else {
+        Err(contradiction(height, format!("its hash is {found}, not {}", Hash32(said))))
+    }
 }
 
 fn bytes<const N: usize>(block: &Value, field: &'static str) -> Result<[u8; N], &'static str> {
@@ -97,7 +104,9 @@ mod tests {
         });
         let header = parse(&block).unwrap();
         assert_eq!((header.nonce, header.difficulty, header.timestamp), (0x102, 1_024, 5));
-        for (field, value) in [("nonce", json!("0x102")), ("extraData", json!(hash)), ("difficulty", json!(null)), ("miner", json!(7))] {
+        for (field, value) in
+            [("nonce", json!("0x102")), ("extraData", json!(hash)), ("difficulty", json!(null)), ("miner", json!(7))]
+        {
             let mut wrong = block.clone();
             wrong[field] = value;
             assert_eq!(parse(&wrong), Err(field));

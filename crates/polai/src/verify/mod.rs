@@ -121,9 +121,12 @@ async fn check(node: &Node) -> Result<(), VerifyError> {
     say(&format!("headers    {head} blocks: hash, parent, extraData, difficulty and seal are right"));
 
     let (accepted, empty, unseen) = certificates::check(node, &blocks).await?;
-    let note = if unseen == 0 { String::new() } else { format!("; {unseen} of committees above 512 validators were not looked at") };
+    let note =
+        if unseen == 0 { String::new() } else { format!("; {unseen} of committees above 512 validators were not looked at") };
     let count = accepted.len();
-    say(&format!("ACKs       {count} AI blocks: a quorum of the committee signed each; {empty} empty blocks carry no certificate{note}"));
+    say(&format!(
+        "ACKs       {count} AI blocks: a quorum of the committee signed each; {empty} empty blocks carry no certificate{note}"
+    ));
 
     let folded = model_head::fold(node.spec.genesis_head(), blocks.iter().map(|block| block.update_id));
     let updates = blocks.iter().filter(|block| !block.update_id.is_zero()).count();

@@ -64,7 +64,8 @@ pub(super) async fn check(node: &Node, accepted: &[Accepted]) -> Result<ResultRo
 }
 
 async fn fetch(dht: &mut DhtClient<Channel>, block: &Block, id: UpdateId) -> Result<Vec<u8>, VerifyError> {
-    let failed = |error: pol_api::client::CallError| VerifyError::Bytes { block: block.number, update_id: id, error: error.to_string() };
+    let failed =
+        |error: pol_api::client::CallError| VerifyError::Bytes { block: block.number, update_id: id, error: error.to_string() };
     fetch_delta(dht, id).await.map_err(failed)
 }
 
@@ -75,7 +76,10 @@ impl Replay {
                 let place = self.heads.iter().rposition(|head| head == target).unwrap_or(0);
                 let count = self.heads.len().saturating_sub(place).saturating_sub(1);
                 if count > self.undos.len() {
-                    return Err(contradiction(block.number, format!("a void over {count} updates: this check follows {UNDOS} at most")));
+                    return Err(contradiction(
+                        block.number,
+                        format!("a void over {count} updates: this check follows {UNDOS} at most"),
+                    ));
                 }
                 self.undos.iter().rev().take(count).cloned().collect()
             }

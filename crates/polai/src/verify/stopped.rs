@@ -48,7 +48,8 @@ pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result
             while !token.is_cancelled() {
                 for event in supervisor.step() {
                     if let Event::GivenUp { part, line, .. } = event {
-                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Err(Exit::usage(format!("{part} cannot run: {line}")));
+                        *failed.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Err(Exit::usage(format!("{part} cannot run: {line}")));
                         stop.stop("a process cannot run");
                     }
                 }
