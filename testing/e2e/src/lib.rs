@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 #[path = "../../ports.rs"]
 mod ports;
+pub mod up;
 
 /// Everybody's.
 pub const SEED: &str = "3333333333333333333333333333333333333333333333333333333333333333";
@@ -27,6 +28,18 @@ pub fn program(name: &str) -> PathBuf {
     let program = folder.join(name);
     assert!(program.exists(), "{} is not there: cargo build --workspace", program.display());
     program
+}
+
+/// Where a test keeps what a chain must know of its model.
+const MODEL_TABLES: &str = "model.toml";
+
+/// Of a small model that does not exist: such a chain has empty AI blocks only.
+fn model_tables() -> String {
+    let (hash, losses) = ("07".repeat(32), vec!["2000000000"; 32].join(", "));
+    format!(
+        "[model]\nmanifest_hash = \"{hash}\"\nlayers = 2\nhidden = 64\nquery = 64\nkey_value = 32\nintermediate = 96\n\n\
+         [gate]\ndev_texts_hash = \"{hash}\"\nreference_losses = [{losses}]\n"
+    )
 }
 
 /// A process that ends with its owner.
@@ -66,13 +79,8 @@ impl Node {
     /// It does not start.
     pub fn start(plan: Plan) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let (hash, losses) = ("07".repeat(32), vec!["2000000000"; 32].join(", "));
-        let model = directory.path().join("model.toml");
-        let text = format!(
-            "[model]\nmanifest_hash = \"{hash}\"\nlayers = 2\nhidden = 64\nquery = 64\nkey_value = 32\nintermediate = 96\n\n\
-             [gate]\ndev_texts_hash = \"{hash}\"\nreference_losses = [{losses}]\n"
-        );
-        fs::write(&model, text).expect("a disk");
+        let model = directory.path().join(MODEL_TABLES);
+        fs::write(&model, model_tables()).expect("a disk");
         let mut node = Self { plan, directory, ports: ports::free_ports(), execution: None, beacon: None };
         let (validators, seconds) = (plan.validators.to_string(), plan.slot_seconds.to_string());
         let genesis_time = (now() + 8).to_string();
