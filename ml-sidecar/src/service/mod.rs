@@ -12,6 +12,8 @@
 
 mod board;
 mod container;
+mod control;
+mod export;
 mod grpc;
 mod intake;
 mod judge;
@@ -21,7 +23,11 @@ mod metrics;
 mod queue;
 mod shared;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use ed25519_dalek::SigningKey;
 use pol_api::{serve, sidecar, tonic::transport::Channel};
@@ -33,13 +39,17 @@ use pol_kit::{
     metrics::{Condition, Health, loopback, registry, router},
     tasks::Tasks,
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use crate::{
     follow::{self, Follower},
     gate::Gate,
 };
 use board::Board;
+pub use control::{TrainControl, TrainRefused};
 use judge::Judge;
 use keeper::Keeper;
 use merges::Merges;
@@ -97,6 +107,14 @@ pub struct Running {
     pub dht: Channel,
     /// For supervisors.
     pub health: Health,
+    shared: Arc<Shared>,
+}
+
+impl Running {
+    /// Lets callers of `Train` and `StopTraining` reach the trainer. The first one counts.
+    pub fn attach(&self, control: Arc<dyn TrainControl>) {
+        let _ = self.shared.control.set(control);
+    }
 }
 
 /// Starts the service on a task tree.
@@ -116,12 +134,21 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
     let mut metrics = registry();
     tasks.register(&mut metrics);
     let measured = Measured::register(&mut metrics);
+    let (ready, judge) = watch::channel(None);
+    let (exports, validations) = Shared::places();
     let shared = Arc::new(Shared {
         follower: follower.clone(),
         board: Board::default(),
+        gates: parts.gate.is_some(),
+        judge,
+        control: OnceLock::new(),
         dht: dht.clone(),
         health: health.clone(),
+        started_unix_ms: parts.clock.unix_millis(),
         clock: Arc::clone(&parts.clock),
+        tasks: tasks.child("calls"),
+        exports,
+        validations,
     });
 
     let tree = tasks.child("follow");
@@ -133,13 +160,13 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
     if let Some(make) = parts.gate {
         let (candidates, taken) = mpsc::channel(CANDIDATES);
         let merges = parts.trainer_key.map(|key| Merges { dht: dht.clone(), key });
-        let gate = GateParts { make, public_key: parts.public_key, merges, measured };
+        let gate = GateParts { make, public_key: parts.public_key, merges, measured, ready };
         tree.spawn_until_stopped("candidates", intake::run(dht.clone(), candidates, health.clone()));
         tree.spawn_until_stopped("gate", gated(tasks.child("gate"), Arc::clone(&shared), gate, taken));
     }
-    listen(tasks, shared, grpc, observed, metrics);
+    listen(tasks, Arc::clone(&shared), grpc, observed, metrics);
     tracing::info!(target: "polai::sidecar", genesis_id = %context.genesis_id, grpc = %grpc_at, metrics = %metrics_at, "sidecar started");
-    Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health })
+    Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health, shared })
 }
 
 fn listen(
@@ -170,6 +197,7 @@ struct GateParts {
     public_key: Option<[u8; 48]>,
     merges: Option<Merges>,
     measured: Measured,
+    ready: watch::Sender<Option<Judge>>,
 }
 
 /// Loads the model, then judges.
@@ -191,6 +219,7 @@ async fn gated(
     };
     health.set("gate", condition);
     tracing::info!(target: "polai::gate", ?self_test, "the gate is ready");
+    parts.ready.send_replace(Some(judge.clone()));
     let keeper = Keeper {
         follower: shared.follower.clone(),
         dht: shared.dht.clone(),
