@@ -11,6 +11,10 @@ default:
 setup *arguments:
     ./scripts/setup {{ arguments }}
 
+# Set-up, release build, and a node in the folder data: a chain that trains (arguments go to polai up)
+devnet *arguments:
+    ./scripts/devnet {{ arguments }}
+
 # Every check and the short tier of tests, as CI does
 test *arguments:
     ./scripts/test {{ arguments }}
@@ -31,7 +35,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
+    shellcheck -x scripts/devnet scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
 
 # API documentation, warnings are errors
 doc *arguments:
@@ -60,6 +64,10 @@ bench-beacon:
 # Training, losses and memory of ml-sidecar beside transformers and PEFT, against the targets (--patience SECONDS on a busy machine)
 bench-ml *arguments:
     cargo run --release -p pol-parity --bin bench-ml -- {{ arguments }}
+
+# What gate, caps and aggregation do against attackers, as a table (--rounds 10)
+bench-attacks *arguments:
+    cargo run --release -p ml-sidecar --example attacks -- {{ arguments }}
 
 # Write the golden vectors anew with the independent Python programs
 vectors:

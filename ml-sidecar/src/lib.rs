@@ -12,6 +12,9 @@
 //! Losses of two machines differ in the fourth digit (section 12 of docs/PROTOCOL.md is built for that). A base model is trusted for what
 //! it says; only its form is checked here.
 
+#[macro_use]
+mod output;
+
 pub mod adapter;
 pub mod batch;
 pub mod checkpoint;
@@ -40,6 +43,7 @@ pub mod texts;
 pub mod tokens;
 pub mod torch;
 pub mod train;
+pub mod trainer;
 pub mod update;
 pub mod weights;
 

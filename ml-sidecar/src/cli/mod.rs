@@ -8,9 +8,12 @@ mod eval;
 mod gate;
 mod generate;
 mod model;
+mod model_chain;
+mod plan;
 mod serve;
 mod texts;
 mod train;
+mod trainer;
 
 pub use adapter::{AdapterCommand, load_adapter};
 pub use chain::{Chain, ChainArgs};
@@ -20,9 +23,12 @@ pub use eval::EvalArgs;
 pub use gate::GateArgs;
 pub use generate::GenerateArgs;
 pub use model::{ModelArgs, ModelCacheArgs, ModelCommand, Opened};
+pub use model_chain::ModelChainArgs;
+pub use plan::PlanArgs;
 pub use serve::{BlsKey, Role, ServeArgs, ServiceArgs};
 pub use texts::{TEXT_FILE_BYTES_MAX, read_texts};
 pub use train::TrainArgs;
+pub use trainer::TrainerArgs;
 
 use clap::{Args, Parser, Subcommand};
 use pol_kit::{config::DataDirArgs, exit::Exit, telemetry::LogArgs};
@@ -120,7 +126,7 @@ pub struct DataArgs {
 pub fn run(cli: &Cli) -> Result<(), Exit> {
     match &cli.command {
         Command::Device => {
-            println!("{}", cli.compute.start()?.device());
+            say!("{}", cli.compute.start()?.device());
             Ok(())
         }
         Command::Model(command) => model::run(cli, command),

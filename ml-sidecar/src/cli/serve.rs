@@ -3,16 +3,15 @@
 use std::{fs, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
-use ed25519_dalek::SigningKey;
 use pol_core::{bls::PublicKey, delta::Context, gate::NanoNats, params::SELF_TEST_TEXTS};
 use pol_kit::{
     clock::System,
     exit::{Exit, OrUsage as _},
-    fs::{lock_directory, read_private},
+    fs::lock_directory,
     tasks::{self, Tasks},
 };
 
-use super::{Cli, Compute, ModelArgs, chain, gate};
+use super::{Cli, Compute, ModelArgs, TrainerArgs, chain, gate, trainer};
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
     gate::{Gate, GateError},
@@ -23,14 +22,14 @@ use crate::{
 
 /// How long a shutdown may take: a judgement is not broken off.
 const SHUTDOWN: Duration = Duration::from_secs(10);
-/// Bytes of a key file: 64 hex digits and a line end.
-const KEY_FILE_BYTES: u64 = 80;
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// Judge candidates
     Gate,
+    /// Train, and offer what passes
+    Train,
 }
 
 /// Where the service listens and whom it talks to.
@@ -51,8 +50,9 @@ pub struct ServiceArgs {
     /// Port of /metrics and /health, on loopback
     #[arg(long, env = "SIDECAR_METRICS_PORT", default_value_t = 8561, value_name = "PORT")]
     pub metrics_port: u16,
-    /// Ed25519 key of this node's trainer: 64 hex digits, or a private file with them. It signs deltas and merges; without it none are published
-    #[arg(long, env = "TRAINER_KEY", hide_env_values = true, value_name = "FILE|HEX")]
+    /// Ed25519 key of this node's trainer: 64 hex digits, or a private file with them. It signs deltas and merges; without it no merges are published,
+    /// and a trainer makes one in secrets_data/trainer.key of the data directory
+    #[arg(long, visible_alias = "peer-id", env = "TRAINER_KEY", hide_env_values = true, value_name = "FILE|HEX")]
     pub trainer_key: Option<String>,
     /// BLS key of this node's validator: with it a machine that is too slow for all texts measures a prefix in that validator's order
     #[arg(long, env = "GATE_PUBLIC_KEY", value_name = "KEY")]
@@ -74,6 +74,9 @@ pub struct ServeArgs {
     /// The service.
     #[command(flatten)]
     pub service: ServiceArgs,
+    /// The trainer.
+    #[command(flatten)]
+    pub trainer: TrainerArgs,
 }
 
 /// A compressed BLS key.
@@ -92,28 +95,6 @@ impl FromStr for BlsKey {
     }
 }
 
-impl ServiceArgs {
-    /// The trainer's key.
-    ///
-    /// # Errors
-    /// Neither hex digits nor a private file with them: the operator's.
-    pub fn trainer_key(&self) -> Result<Option<SigningKey>, Exit> {
-        let Some(given) = &self.trainer_key else { return Ok(None) };
-        let digits = match given.len() {
-            64 if given.bytes().all(|byte| byte.is_ascii_hexdigit()) => given.clone(),
-            _ => {
-                let path = PathBuf::from(given);
-                let bytes =
-                    read_private(&path, KEY_FILE_BYTES).or_usage().map_err(|exit| exit.context("--trainer-key".to_owned()))?;
-                String::from_utf8_lossy(&bytes).trim().to_owned()
-            }
-        };
-        let mut seed = [0; 32];
-        hex::decode_to_slice(&digits, &mut seed).map_err(|_| Exit::usage("--trainer-key: expected 64 hex digits"))?;
-        Ok(Some(SigningKey::from_bytes(&seed)))
-    }
-}
-
 /// What is read before anything is spawned.
 struct Ready {
     parts: Parts,
@@ -128,7 +109,8 @@ pub(super) fn run(cli: &Cli, args: &ServeArgs) -> Result<(), Exit> {
 
 fn prepare(cli: &Cli, args: &ServeArgs) -> Result<Ready, Exit> {
     let (data, service) = (&cli.data.data_dir, &args.service);
-    let trainer_key = service.trainer_key()?;
+    let is_training = args.roles.contains(&Role::Train);
+    let key = trainer::key(service.trainer_key.as_deref(), is_training.then_some(data))?;
     let model = args.model.open(cli)?;
     let path = service.chain.clone().unwrap_or_else(|| data.join("chain.toml"));
     let spec = chain::read_spec(&path, model.checkpoint.config.shape, model.manifest_hash()?)?;
@@ -147,6 +129,10 @@ fn prepare(cli: &Cli, args: &ServeArgs) -> Result<Ready, Exit> {
         compute,
         precision: cli.compute.precision,
     };
+    let setup = match key.clone().filter(|_| is_training) {
+        Some(key) => Some(args.trainer.setup(cli, args.model.open(cli)?.checkpoint, &spec, &texts, (&compute, key))?),
+        None => None,
+    };
     let gate: MakeGate = Box::new(move || loading.load());
     let context: Context = spec.delta_context();
     let parts = Parts {
@@ -156,7 +142,8 @@ fn prepare(cli: &Cli, args: &ServeArgs) -> Result<Ready, Exit> {
         feed: service.feed.clone(),
         gate: args.roles.contains(&Role::Gate).then_some(gate),
         public_key: service.public_key.map(|key| key.0),
-        trainer_key,
+        trainer_key: key.map(|key| key.0),
+        trainer: setup,
         clock: Arc::new(System::new()),
     };
     Ok(Ready { parts, ports: Ports { grpc: service.port, metrics: service.metrics_port }, lock })

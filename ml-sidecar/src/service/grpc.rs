@@ -8,7 +8,6 @@ use pol_api::{
     sidecar::{
         Verdict,
         model::{AdapterFormat, Validate, Validated, export_messages},
-        train::{TrainEvent, Training},
         v1::{
             Dataset, DatasetsRequest, DatasetsResponse, ExportAdapterRequest, ExportAdapterResponse, ModelStateRequest,
             ModelStateResponse, SelfTest, StatusRequest, StatusResponse, StopTrainingRequest, StopTrainingResponse, TrainRequest,
@@ -21,18 +20,18 @@ use pol_api::{
 use pol_core::{ModelHead, gate};
 use pol_kit::metrics::Status as HealthStatus;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_stream::StreamExt as _;
 
 use super::{
     board::Events,
     container::{PrepareError, Prepared, of_bytes, prepare},
-    control::TrainRefused,
     export,
     judge::{is_full, nano_losses},
     keeper::decision,
     shared::{Shared, model_state},
+    training,
 };
-use crate::{data::DATASETS, follow::Tip};
+use crate::{data::DATASETS, follow::Tip, trainer::Phase};
 
 /// Of the time that a call has, what fetching may take.
 const FETCH: Duration = Duration::from_secs(10);
@@ -109,7 +108,7 @@ impl Service {
             state: Some((&model_state(&tip)).into()),
             gates: shared.gates,
             trains: control.is_some(),
-            training: control.is_some_and(|control| control.is_training()),
+            training: control.is_some_and(|control| control.progress().borrow().phase != Phase::Stopped),
             self_test: self_test.into(),
             verdicts: shared.board.len() as u64,
             watches: u32::try_from(shared.board.watchers()).unwrap_or(u32::MAX),
@@ -162,16 +161,22 @@ impl sidecar_server::Sidecar for Service {
     }
 
     async fn train(&self, request: Request<TrainRequest>) -> Result<Response<Self::TrainStream>, Status> {
-        let training = Training::try_from(request.into_inner())?;
-        let events = self.0.control()?.start(training).map_err(|refused| match refused {
-            TrainRefused::Busy => Reason::Quota.refuse(refused.to_string()),
-            TrainRefused::Dataset { .. } | TrainRefused::Settings(_) => Reason::BadField.refuse(refused.to_string()),
-        })?;
-        Ok(Response::new(Box::pin(ReceiverStream::<TrainEvent>::new(events).map(|event| Ok(event.into())))))
+        let control = self.0.control()?;
+        let held = place(&self.0.trainings, "readers of the training")?;
+        let rounds = request.get_ref().rounds;
+        control.start(Some(rounds).filter(|rounds| *rounds > 0));
+        let events = training::events(control.progress(), self.0.tasks.token());
+        Ok(Response::new(Box::pin(events.map(move |event| {
+            let _held = &held;
+            Ok(event)
+        }))))
     }
 
     async fn stop_training(&self, _request: Request<StopTrainingRequest>) -> Result<Response<StopTrainingResponse>, Status> {
-        Ok(Response::new(StopTrainingResponse { was_training: self.0.control()?.stop() }))
+        let control = self.0.control()?;
+        let was_training = control.progress().borrow().phase != Phase::Stopped;
+        control.stop();
+        Ok(Response::new(StopTrainingResponse { was_training }))
     }
 
     async fn datasets(&self, _request: Request<DatasetsRequest>) -> Result<Response<DatasetsResponse>, Status> {

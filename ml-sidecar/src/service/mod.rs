@@ -12,7 +12,6 @@
 
 mod board;
 mod container;
-mod control;
 mod export;
 mod grpc;
 mod intake;
@@ -22,6 +21,7 @@ mod merges;
 mod metrics;
 mod queue;
 mod shared;
+mod training;
 
 use std::{
     net::SocketAddr,
@@ -47,9 +47,9 @@ use tokio::{
 use crate::{
     follow::{self, Follower},
     gate::Gate,
+    trainer::{self, DhtOutlet},
 };
 use board::Board;
-pub use control::{TrainControl, TrainRefused};
 use judge::Judge;
 use keeper::Keeper;
 use merges::Merges;
@@ -81,6 +81,8 @@ pub struct Parts {
     pub public_key: Option<[u8; 48]>,
     /// Signs merges; none: this node publishes none.
     pub trainer_key: Option<SigningKey>,
+    /// The trainer; none: this process has no such role.
+    pub trainer: Option<trainer::Setup>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -107,14 +109,8 @@ pub struct Running {
     pub dht: Channel,
     /// For supervisors.
     pub health: Health,
-    shared: Arc<Shared>,
-}
-
-impl Running {
-    /// Lets callers of `Train` and `StopTraining` reach the trainer. The first one counts.
-    pub fn attach(&self, control: Arc<dyn TrainControl>) {
-        let _ = self.shared.control.set(control);
-    }
+    /// The trainer, where there is one.
+    pub trainer: Option<trainer::Control>,
 }
 
 /// Starts the service on a task tree.
@@ -135,7 +131,7 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
     tasks.register(&mut metrics);
     let measured = Measured::register(&mut metrics);
     let (ready, judge) = watch::channel(None);
-    let (exports, validations) = Shared::places();
+    let [exports, validations, trainings] = Shared::places();
     let shared = Arc::new(Shared {
         follower: follower.clone(),
         board: Board::default(),
@@ -149,6 +145,7 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
         tasks: tasks.child("calls"),
         exports,
         validations,
+        trainings,
     });
 
     let tree = tasks.child("follow");
@@ -164,9 +161,19 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
         tree.spawn_until_stopped("candidates", intake::run(dht.clone(), candidates, health.clone()));
         tree.spawn_until_stopped("gate", gated(tasks.child("gate"), Arc::clone(&shared), gate, taken));
     }
-    listen(tasks, Arc::clone(&shared), grpc, observed, metrics);
+    let trainer = parts.trainer.map(|setup| {
+        let counted = trainer::Measured::default();
+        counted.register(&mut metrics);
+        let outlet = DhtOutlet::new(dht.clone(), setup.key.clone(), context.genesis_id, Arc::clone(&parts.clock), tasks.token());
+        trainer::spawn(tasks, setup, follower.clone(), Box::new(outlet), Arc::clone(&parts.clock), counted)
+    });
+    let trainer = trainer.transpose().or_usage()?;
+    if let Some(control) = trainer.clone() {
+        let _ = shared.control.set(control);
+    }
+    listen(tasks, shared, grpc, observed, metrics);
     tracing::info!(target: "polai::sidecar", genesis_id = %context.genesis_id, grpc = %grpc_at, metrics = %metrics_at, "sidecar started");
-    Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health, shared })
+    Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health, trainer })
 }
 
 fn listen(

@@ -6,11 +6,16 @@ use pol_api::{sidecar::model::ModelState, status::Reason, tonic::Status, tonic::
 use pol_kit::{clock::Clock, metrics::Health, tasks::Tasks};
 use tokio::sync::{Semaphore, watch};
 
-use super::{board::Board, control::TrainControl, judge::Judge};
-use crate::follow::{Follower, Tip};
+use super::{board::Board, judge::Judge};
+use crate::{
+    follow::{Follower, Tip},
+    trainer::Control,
+};
 
 /// Judgements on demand that wait, at most.
 const VALIDATIONS: usize = 2;
+/// Readers of a training.
+const TRAININGS: usize = 64;
 
 /// What calls are answered from.
 #[derive(Debug)]
@@ -21,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) gates: bool,
     /// None while the model is loaded.
     pub(crate) judge: watch::Receiver<Option<Judge>>,
-    pub(crate) control: OnceLock<Arc<dyn TrainControl>>,
+    pub(crate) control: OnceLock<Control>,
     pub(crate) dht: Channel,
     pub(crate) health: Health,
     pub(crate) clock: Arc<dyn Clock>,
@@ -30,12 +35,13 @@ pub(crate) struct Shared {
     /// Exports take an adapter's size of memory: one at a time.
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) validations: Arc<Semaphore>,
+    pub(crate) trainings: Arc<Semaphore>,
 }
 
 impl Shared {
     /// The places that bound what callers can ask for.
-    pub(crate) fn places() -> (Arc<Semaphore>, Arc<Semaphore>) {
-        (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(VALIDATIONS)))
+    pub(crate) fn places() -> [Arc<Semaphore>; 3] {
+        [1, VALIDATIONS, TRAININGS].map(|places| Arc::new(Semaphore::new(places)))
     }
 
     /// The gate, once it is loaded.
@@ -47,7 +53,7 @@ impl Shared {
     }
 
     /// The trainer.
-    pub(crate) fn control(&self) -> Result<&Arc<dyn TrainControl>, Status> {
+    pub(crate) fn control(&self) -> Result<&Control, Status> {
         self.control.get().ok_or_else(|| Reason::NoRole.refuse("no train role in this process"))
     }
 }

@@ -1,156 +1,129 @@
-//! Training on demand, as checked values.
+//! Training, as checked values.
 
-use pol_core::{ModelHead, UpdateId};
+use pol_core::{ModelHead, gate::NanoNats};
 
 use super::v1;
 use crate::{
     convert::{self, ConvertError, printable},
-    limits::{ALARM_TEXT_BYTES, NAME_BYTES},
+    limits::ALARM_TEXT_BYTES,
 };
 
-/// Datasets of one training, at most.
-pub const DATASETS_PER_TRAINING: usize = 16;
 /// Datasets of an answer, at most.
 pub const DATASETS: usize = 64;
-/// Steps of one delta, at most.
-pub const STEPS: u64 = 1_000_000;
-/// Sequences of a step, at most.
-pub const SEQUENCES: u32 = 4_096;
-/// Predicted tokens of a sequence, at most.
-pub const LENGTH: u32 = 131_072;
-/// Learning rate times 10^9, at most: 1.
-pub const LEARNING_RATE_NANO: u32 = 1_000_000_000;
 
-/// How to train. None, or no dataset: as the process was started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Training {
-    /// Named datasets.
-    pub datasets: Vec<String>,
-    /// Inner steps between two deltas.
-    pub steps: Option<u64>,
-    /// Deltas to make; none: until it is stopped.
-    pub rounds: Option<u64>,
-    /// Sequences of a step.
-    pub sequences: Option<u32>,
-    /// Predicted tokens of a sequence.
-    pub length: Option<u32>,
-    /// Learning rate times 10^9.
-    pub learning_rate_nano: Option<u32>,
-    /// Where chance begins.
-    pub seed: Option<u64>,
+/// What a trainer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrainPhase {
+    /// It was told to stop, or has done its rounds.
+    Stopped,
+    /// Updates of the chain are not here yet.
+    Behind,
+    /// It takes training steps.
+    Training,
+    /// Its own gate measures.
+    Gating,
+    /// It hands a candidate to the DHT.
+    Publishing,
+    /// Its candidate is open.
+    Waiting,
+    /// Something failed; it tries again after a pause.
+    Failed,
 }
 
-/// None for 0, a refusal above the most.
-fn number<N: Copy + PartialOrd + Default + Into<u64>>(field: &'static str, found: N, most: N) -> Result<Option<N>, ConvertError> {
-    if found > most {
-        let signed = |n: N| i64::try_from(n.into()).unwrap_or(i64::MAX);
-        return Err(ConvertError::Range { field, found: signed(found), least: 0, most: signed(most) });
-    }
-    Ok(Some(found).filter(|found| *found > N::default()))
-}
-
-impl TryFrom<v1::TrainRequest> for Training {
+impl TryFrom<i32> for TrainPhase {
     type Error = ConvertError;
 
-    fn try_from(message: v1::TrainRequest) -> Result<Self, ConvertError> {
-        convert::at_most("datasets", message.datasets.len(), DATASETS_PER_TRAINING)?;
-        message.datasets.iter().try_for_each(|name| convert::text("datasets", name, NAME_BYTES))?;
+    fn try_from(number: i32) -> Result<Self, ConvertError> {
+        match v1::TrainPhase::try_from(number) {
+            Ok(v1::TrainPhase::Stopped) => Ok(Self::Stopped),
+            Ok(v1::TrainPhase::Behind) => Ok(Self::Behind),
+            Ok(v1::TrainPhase::Training) => Ok(Self::Training),
+            Ok(v1::TrainPhase::Gating) => Ok(Self::Gating),
+            Ok(v1::TrainPhase::Publishing) => Ok(Self::Publishing),
+            Ok(v1::TrainPhase::Waiting) => Ok(Self::Waiting),
+            Ok(v1::TrainPhase::Failed) => Ok(Self::Failed),
+            Ok(v1::TrainPhase::Unspecified) | Err(_) => {
+                Err(ConvertError::Range { field: "phase", found: number.into(), least: 1, most: 7 })
+            }
+        }
+    }
+}
+
+impl From<TrainPhase> for v1::TrainPhase {
+    fn from(phase: TrainPhase) -> Self {
+        match phase {
+            TrainPhase::Stopped => Self::Stopped,
+            TrainPhase::Behind => Self::Behind,
+            TrainPhase::Training => Self::Training,
+            TrainPhase::Gating => Self::Gating,
+            TrainPhase::Publishing => Self::Publishing,
+            TrainPhase::Waiting => Self::Waiting,
+            TrainPhase::Failed => Self::Failed,
+        }
+    }
+}
+
+/// Where a training stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainProgress {
+    /// What it does.
+    pub phase: TrainPhase,
+    /// Model head that it trains on.
+    pub model_head: ModelHead,
+    /// Rounds that were begun before.
+    pub round: u64,
+    /// Steps done in this round.
+    pub step: u64,
+    /// Steps of a round.
+    pub steps: u64,
+    /// Loss before the last step; none measured, or not finite.
+    pub loss: Option<NanoNats>,
+    /// Predicted tokens a second in this round.
+    pub tokens_per_second: u64,
+    /// Candidates that were offered since the start of the process.
+    pub published: u64,
+    /// Own updates that became part of the state since then.
+    pub accepted: u64,
+    /// What failed last, while it is failing; printable ASCII.
+    pub problem: Option<String>,
+}
+
+impl TryFrom<v1::TrainResponse> for TrainProgress {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::TrainResponse) -> Result<Self, ConvertError> {
+        let message = message.progress.ok_or(ConvertError::Missing { field: "progress" })?;
+        convert::text("problem", &message.problem, ALARM_TEXT_BYTES)?;
         Ok(Self {
-            datasets: message.datasets,
-            steps: number("steps", message.steps, STEPS)?,
-            rounds: number("rounds", message.rounds, u64::MAX)?,
-            sequences: number("sequences", message.sequences, SEQUENCES)?,
-            length: number("length", message.length, LENGTH)?,
-            learning_rate_nano: number("learning_rate_nano", message.learning_rate_nano, LEARNING_RATE_NANO)?,
-            seed: number("seed", message.seed, u64::MAX)?,
+            phase: message.phase.try_into()?,
+            model_head: ModelHead(convert::fixed("model_head", &message.model_head)?),
+            round: message.round,
+            step: message.step,
+            steps: message.steps,
+            loss: message.loss_nano_nats.map(|found| super::loss("loss_nano_nats", found)).transpose()?,
+            tokens_per_second: message.tokens_per_second,
+            published: message.published,
+            accepted: message.accepted,
+            problem: Some(message.problem).filter(|problem| !problem.is_empty()),
         })
     }
 }
 
-impl From<Training> for v1::TrainRequest {
-    fn from(training: Training) -> Self {
-        Self {
-            datasets: training.datasets,
-            steps: training.steps.unwrap_or_default(),
-            rounds: training.rounds.unwrap_or_default(),
-            sequences: training.sequences.unwrap_or_default(),
-            length: training.length.unwrap_or_default(),
-            learning_rate_nano: training.learning_rate_nano.unwrap_or_default(),
-            seed: training.seed.unwrap_or_default(),
-        }
-    }
-}
-
-/// One event of a training.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TrainEvent {
-    /// A step.
-    Step {
-        /// Which one of this delta, from 1.
-        step: u64,
-        /// Steps of this delta.
-        steps: u64,
-        /// Loss, nano-nats.
-        loss_nano_nats: i64,
-        /// Predicted tokens a second.
-        tokens_per_second: u64,
-        /// Model head it builds on.
-        model_head: ModelHead,
-    },
-    /// A delta was published.
-    Published {
-        /// Its id.
-        update_id: UpdateId,
-        /// Model head it applies to.
-        model_head: ModelHead,
-    },
-    /// The training is over.
-    Ended {
-        /// Why, printable ASCII.
-        reason: String,
-    },
-}
-
-impl TryFrom<v1::TrainResponse> for TrainEvent {
-    type Error = ConvertError;
-
-    fn try_from(message: v1::TrainResponse) -> Result<Self, ConvertError> {
-        match message.event.ok_or(ConvertError::Missing { field: "event" })? {
-            v1::train_response::Event::Step(step) => Ok(Self::Step {
-                step: step.step,
-                steps: step.steps,
-                loss_nano_nats: step.loss_nano_nats,
-                tokens_per_second: step.tokens_per_second,
-                model_head: ModelHead(convert::fixed("model_head", &step.model_head)?),
-            }),
-            v1::train_response::Event::Published(published) => Ok(Self::Published {
-                update_id: convert::update_id(&published.update_id)?,
-                model_head: ModelHead(convert::fixed("model_head", &published.model_head)?),
-            }),
-            v1::train_response::Event::Ended(ended) => {
-                convert::text("reason", &ended.reason, ALARM_TEXT_BYTES)?;
-                Ok(Self::Ended { reason: ended.reason })
-            }
-        }
-    }
-}
-
-impl From<TrainEvent> for v1::TrainResponse {
-    fn from(event: TrainEvent) -> Self {
-        let event = match event {
-            TrainEvent::Step { step, steps, loss_nano_nats, tokens_per_second, model_head } => {
-                let model_head = convert::field(model_head.0);
-                v1::train_response::Event::Step(v1::TrainStep { step, steps, loss_nano_nats, tokens_per_second, model_head })
-            }
-            TrainEvent::Published { update_id, model_head } => v1::train_response::Event::Published(v1::TrainPublished {
-                update_id: convert::field(update_id.0),
-                model_head: convert::field(model_head.0),
-            }),
-            TrainEvent::Ended { reason } => {
-                v1::train_response::Event::Ended(v1::TrainEnded { reason: printable(&reason, ALARM_TEXT_BYTES) })
-            }
+impl From<&TrainProgress> for v1::TrainResponse {
+    fn from(progress: &TrainProgress) -> Self {
+        let message = v1::TrainProgress {
+            phase: v1::TrainPhase::from(progress.phase).into(),
+            model_head: convert::field(progress.model_head.0),
+            round: progress.round,
+            step: progress.step,
+            steps: progress.steps,
+            loss_nano_nats: progress.loss.map(NanoNats::get),
+            tokens_per_second: progress.tokens_per_second,
+            published: progress.published,
+            accepted: progress.accepted,
+            problem: progress.problem.as_deref().map(|problem| printable(problem, ALARM_TEXT_BYTES)).unwrap_or_default(),
         };
-        Self { event: Some(event) }
+        Self { progress: Some(message) }
     }
 }
 
@@ -158,46 +131,44 @@ impl From<TrainEvent> for v1::TrainResponse {
 mod tests {
     use super::*;
 
+    fn progress(phase: TrainPhase) -> TrainProgress {
+        TrainProgress {
+            phase,
+            model_head: ModelHead([1; 32]),
+            round: 1,
+            step: 2,
+            steps: 3,
+            loss: NanoNats::new(4),
+            tokens_per_second: 5,
+            published: 6,
+            accepted: 7,
+            problem: None,
+        }
+    }
+
     #[test]
-    fn a_request_survives_the_wire_and_zero_means_not_said() {
-        let training = Training {
-            datasets: vec!["fineweb".to_owned()],
-            steps: Some(STEPS),
-            rounds: None,
-            sequences: Some(SEQUENCES),
-            length: Some(LENGTH),
-            learning_rate_nano: Some(LEARNING_RATE_NANO),
-            seed: Some(u64::MAX),
+    fn progress_survives_the_wire() {
+        use TrainPhase::{Behind, Failed, Gating, Publishing, Stopped, Training, Waiting};
+        for phase in [Stopped, Behind, Training, Gating, Publishing, Waiting, Failed] {
+            for problem in [None, Some("disk full".to_owned())] {
+                let sent = TrainProgress { problem, ..progress(phase) };
+                assert_eq!(TrainProgress::try_from(v1::TrainResponse::from(&sent)), Ok(sent));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_phase_a_negative_loss_and_a_steering_text_are_refused() {
+        let broken = |change: fn(&mut v1::TrainProgress)| {
+            let mut message = v1::TrainResponse::from(&progress(TrainPhase::Training));
+            change(message.progress.as_mut().unwrap());
+            TrainProgress::try_from(message).unwrap_err()
         };
-        for training in [training, Training::default()] {
-            assert_eq!(Training::try_from(v1::TrainRequest::from(training.clone())), Ok(training));
-        }
-    }
-
-    #[test]
-    fn a_request_out_of_bounds_is_refused() {
-        let refused = |message: v1::TrainRequest| Training::try_from(message).unwrap_err();
-        let steps = v1::TrainRequest { steps: STEPS + 1, ..v1::TrainRequest::default() };
-        assert!(matches!(refused(steps), ConvertError::Range { field: "steps", .. }));
-        let length = v1::TrainRequest { length: u32::MAX, ..v1::TrainRequest::default() };
-        assert!(matches!(refused(length), ConvertError::Range { field: "length", .. }));
-        let many = v1::TrainRequest { datasets: vec![String::new(); 17], ..v1::TrainRequest::default() };
-        assert!(matches!(refused(many), ConvertError::TooLong { field: "datasets", found: 17, .. }));
-        let long = v1::TrainRequest { datasets: vec!["a".repeat(65)], ..v1::TrainRequest::default() };
-        assert!(matches!(refused(long), ConvertError::TooLong { field: "datasets", found: 65, .. }));
-    }
-
-    #[test]
-    fn events_survive_the_wire() {
-        let model_head = ModelHead([1; 32]);
-        let events = [
-            TrainEvent::Step { step: 1, steps: 2, loss_nano_nats: -3, tokens_per_second: 4, model_head },
-            TrainEvent::Published { update_id: UpdateId([2; 32]), model_head },
-            TrainEvent::Ended { reason: "stopped".to_owned() },
-        ];
-        for event in events {
-            assert_eq!(TrainEvent::try_from(v1::TrainResponse::from(event.clone())), Ok(event));
-        }
-        assert_eq!(TrainEvent::try_from(v1::TrainResponse::default()), Err(ConvertError::Missing { field: "event" }));
+        assert!(matches!(broken(|p| p.phase = 0), ConvertError::Range { field: "phase", .. }));
+        assert!(matches!(broken(|p| p.phase = 8), ConvertError::Range { field: "phase", .. }));
+        assert!(matches!(broken(|p| p.loss_nano_nats = Some(-1)), ConvertError::Range { field: "loss_nano_nats", .. }));
+        assert!(matches!(broken(|p| p.problem = "\u{1b}".to_owned()), ConvertError::Text { field: "problem", .. }));
+        assert!(matches!(broken(|p| p.model_head.clear()), ConvertError::Length { field: "model_head", .. }));
+        assert_eq!(TrainProgress::try_from(v1::TrainResponse::default()), Err(ConvertError::Missing { field: "progress" }));
     }
 }
