@@ -11,6 +11,10 @@ default:
 setup *arguments:
     ./scripts/setup {{ arguments }}
 
+# Set-up, release build, and a node in the folder data: a chain that trains (arguments go to polai up)
+devnet *arguments:
+    ./scripts/devnet {{ arguments }}
+
 # Every check and the short tier of tests, as CI does
 test *arguments:
     ./scripts/test {{ arguments }}
@@ -31,7 +35,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
+    shellcheck -x scripts/devnet scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
 
 # API documentation, warnings are errors
 doc *arguments:

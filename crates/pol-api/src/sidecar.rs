@@ -1,5 +1,8 @@
 //! The sidecar's service: generated messages, and verdicts as checked values.
 
+pub mod model;
+pub mod train;
+
 use pol_core::{ModelHead, ResultRoot, UpdateId, gate::NanoNats};
 use tonic::transport::Channel;
 

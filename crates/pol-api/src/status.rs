@@ -45,6 +45,10 @@ pub enum Reason {
     StoreFull,
     /// A watcher that did not keep up. Open the watch again: what is held comes first.
     Lagged,
+    /// This process does not do that: it was started without the role. The operator's.
+    NoRole,
+    /// Not yet: it is still starting. Try again after seconds.
+    NotReady,
     /// The process is shutting down. Try again with backoff.
     ShuttingDown,
     /// A defect or a failing disk on this side; the log has the details.
@@ -53,7 +57,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::BadField,
         Self::BadRecord,
         Self::BadSignature,
@@ -69,6 +73,8 @@ impl Reason {
         Self::Quota,
         Self::StoreFull,
         Self::Lagged,
+        Self::NoRole,
+        Self::NotReady,
         Self::ShuttingDown,
         Self::Internal,
     ];
@@ -91,6 +97,8 @@ impl Reason {
             Self::Quota => "quota",
             Self::StoreFull => "store-full",
             Self::Lagged => "lagged",
+            Self::NoRole => "no-role",
+            Self::NotReady => "not-ready",
             Self::ShuttingDown => "shutting-down",
             Self::Internal => "internal",
         }
@@ -106,18 +114,18 @@ impl Reason {
             | Self::BadDelta
             | Self::BadAnnouncement
             | Self::BadToken => Code::InvalidArgument,
-            Self::ForeignChain | Self::NotAMember | Self::Expired | Self::Outdated => Code::FailedPrecondition,
+            Self::ForeignChain | Self::NotAMember | Self::Expired | Self::Outdated | Self::NoRole => Code::FailedPrecondition,
             Self::NotFound => Code::NotFound,
             Self::Quota | Self::StoreFull => Code::ResourceExhausted,
             Self::Lagged => Code::Aborted,
-            Self::ShuttingDown => Code::Unavailable,
+            Self::NotReady | Self::ShuttingDown => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
     }
 
     /// Whether the same call may succeed later without anybody changing anything.
     pub const fn may_heal(self) -> bool {
-        matches!(self, Self::NotAMember | Self::NotFound | Self::Quota | Self::Lagged | Self::ShuttingDown)
+        matches!(self, Self::NotAMember | Self::NotFound | Self::Quota | Self::Lagged | Self::NotReady | Self::ShuttingDown)
     }
 
     /// A refusal for this reason. `message` is for people: one line that names what was found and what was expected.

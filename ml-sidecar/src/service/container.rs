@@ -119,6 +119,17 @@ pub(crate) async fn prepare(
     timeout(within, work).await.unwrap_or(Err(PrepareError::Timeout))
 }
 
+/// A container that was given, not announced.
+///
+/// # Errors
+/// [`PrepareError`]; a merge is [`PrepareError::Child`] unless it comes with its children through pol-dht: use [`prepare`].
+pub(crate) fn of_bytes(context: &Context, head: ModelHead, bytes: Bytes) -> Result<Prepared, PrepareError> {
+    match decode(context, head, bytes)? {
+        Content::Whole(prepared) => Ok(*prepared),
+        Content::Merge(of, _) => Err(PrepareError::Child { child: of.update_id() }),
+    }
+}
+
 async fn fetch(dht: &Channel, id: UpdateId) -> Result<Bytes, PrepareError> {
     Ok(client::fetch_delta(&mut serve::dht_client(dht.clone()), id).await?.into())
 }

@@ -12,6 +12,7 @@
 
 mod board;
 mod container;
+mod export;
 mod grpc;
 mod intake;
 mod judge;
@@ -20,8 +21,13 @@ mod merges;
 mod metrics;
 mod queue;
 mod shared;
+mod training;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use ed25519_dalek::SigningKey;
 use pol_api::{serve, sidecar, tonic::transport::Channel};
@@ -33,7 +39,10 @@ use pol_kit::{
     metrics::{Condition, Health, loopback, registry, router},
     tasks::Tasks,
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use crate::{
     follow::{self, Follower},
@@ -121,12 +130,22 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
     let mut metrics = registry();
     tasks.register(&mut metrics);
     let measured = Measured::register(&mut metrics);
+    let (ready, judge) = watch::channel(None);
+    let [exports, validations, trainings] = Shared::places();
     let shared = Arc::new(Shared {
         follower: follower.clone(),
         board: Board::default(),
+        gates: parts.gate.is_some(),
+        judge,
+        control: OnceLock::new(),
         dht: dht.clone(),
         health: health.clone(),
+        started_unix_ms: parts.clock.unix_millis(),
         clock: Arc::clone(&parts.clock),
+        tasks: tasks.child("calls"),
+        exports,
+        validations,
+        trainings,
     });
 
     let tree = tasks.child("follow");
@@ -138,7 +157,7 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
     if let Some(make) = parts.gate {
         let (candidates, taken) = mpsc::channel(CANDIDATES);
         let merges = parts.trainer_key.map(|key| Merges { dht: dht.clone(), key });
-        let gate = GateParts { make, public_key: parts.public_key, merges, measured };
+        let gate = GateParts { make, public_key: parts.public_key, merges, measured, ready };
         tree.spawn_until_stopped("candidates", intake::run(dht.clone(), candidates, health.clone()));
         tree.spawn_until_stopped("gate", gated(tasks.child("gate"), Arc::clone(&shared), gate, taken));
     }
@@ -149,6 +168,9 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
         trainer::spawn(tasks, setup, follower.clone(), Box::new(outlet), Arc::clone(&parts.clock), counted)
     });
     let trainer = trainer.transpose().or_usage()?;
+    if let Some(control) = trainer.clone() {
+        let _ = shared.control.set(control);
+    }
     listen(tasks, shared, grpc, observed, metrics);
     tracing::info!(target: "polai::sidecar", genesis_id = %context.genesis_id, grpc = %grpc_at, metrics = %metrics_at, "sidecar started");
     Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health, trainer })
@@ -182,6 +204,7 @@ struct GateParts {
     public_key: Option<[u8; 48]>,
     merges: Option<Merges>,
     measured: Measured,
+    ready: watch::Sender<Option<Judge>>,
 }
 
 /// Loads the model, then judges.
@@ -203,6 +226,7 @@ async fn gated(
     };
     health.set("gate", condition);
     tracing::info!(target: "polai::gate", ?self_test, "the gate is ready");
+    parts.ready.send_replace(Some(judge.clone()));
     let keeper = Keeper {
         follower: shared.follower.clone(),
         dht: shared.dht.clone(),

@@ -9,7 +9,11 @@ use pol_api::{
     serve,
     sidecar::{
         self, Verdict,
-        v1::{VerdictsRequest, VerdictsResponse, sidecar_server},
+        v1::{
+            DatasetsRequest, DatasetsResponse, ExportAdapterRequest, ExportAdapterResponse, ModelStateRequest, ModelStateResponse,
+            StatusRequest, StatusResponse, StopTrainingRequest, StopTrainingResponse, TrainRequest, TrainResponse, ValidateRequest,
+            ValidateResponse, VerdictsRequest, VerdictsResponse, sidecar_server,
+        },
     },
     tonic::{self, Request, Response, Status},
 };
@@ -53,6 +57,8 @@ impl Sidecar {
 
 #[tonic::async_trait]
 impl sidecar_server::Sidecar for Sidecar {
+    type ExportAdapterStream = Pin<Box<dyn Stream<Item = Result<ExportAdapterResponse, Status>> + Send>>;
+    type TrainStream = Pin<Box<dyn Stream<Item = Result<TrainResponse, Status>> + Send>>;
     type VerdictsStream = Pin<Box<dyn Stream<Item = Result<VerdictsResponse, Status>> + Send>>;
 
     async fn verdicts(&self, _request: Request<VerdictsRequest>) -> Result<Response<Self::VerdictsStream>, Status> {
@@ -64,4 +70,37 @@ impl sidecar_server::Sidecar for Sidecar {
         let all = tokio_stream::iter(held).chain(live);
         Ok(Response::new(Box::pin(all.map(|verdict| Ok((&verdict).into())))))
     }
+
+    async fn validate(&self, _request: Request<ValidateRequest>) -> Result<Response<ValidateResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn model_state(&self, _request: Request<ModelStateRequest>) -> Result<Response<ModelStateResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn export_adapter(&self, _: Request<ExportAdapterRequest>) -> Result<Response<Self::ExportAdapterStream>, Status> {
+        Err(not_asked())
+    }
+
+    async fn train(&self, _request: Request<TrainRequest>) -> Result<Response<Self::TrainStream>, Status> {
+        Err(not_asked())
+    }
+
+    async fn stop_training(&self, _request: Request<StopTrainingRequest>) -> Result<Response<StopTrainingResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn datasets(&self, _request: Request<DatasetsRequest>) -> Result<Response<DatasetsResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        Err(not_asked())
+    }
+}
+
+/// The service under test needs verdicts only.
+fn not_asked() -> Status {
+    Status::unimplemented("only verdicts")
 }

@@ -1,35 +1,8 @@
-//! What `polai` is told.
+//! Flags of `polai genesis`.
 
-use std::{num::NonZeroU16, path::PathBuf, str::FromStr};
+use std::{fmt, num::NonZeroU16, path::PathBuf, str::FromStr};
 
-use clap::{Parser, Subcommand};
 use pol_core::{committee::QuorumRule, identity::GenesisSeed, params::Preset};
-use pol_kit::config::DataDirArgs;
-
-/// POL-AI: a chain that trains a model
-///
-/// `polai genesis` makes the folder that pol-execution, pol-beacon and pol-dht start from. Exit codes: 0 done, 1 failure, 2 something an
-/// operator has to mend, said in one line.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "polai", version)]
-pub struct Args {
-    /// The data directory.
-    #[command(flatten)]
-    pub data: DataDirArgs,
-    /// What to do
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// What to do.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// Make the genesis folder: chain.toml, genesis.json, testnet/{config.yaml,genesis.ssz}, and a JWT secret of this node's own
-    ///
-    /// The same seed, time and options give the same bytes of every file but the secret. Done twice, it changes nothing; a folder of
-    /// another chain is refused.
-    Genesis(GenesisArgs),
-}
 
 /// Inputs of genesis (docs/PROTOCOL.md sections 2.1 and 5).
 #[derive(Debug, Clone, clap::Args)]
@@ -66,7 +39,7 @@ pub struct GenesisArgs {
     pub model: PathBuf,
 }
 
-fn preset(text: &str) -> Result<Preset, String> {
+pub(super) fn preset(text: &str) -> Result<Preset, String> {
     match text {
         "minimal" => Ok(Preset::Minimal),
         "mainnet" => Ok(Preset::Mainnet),
@@ -78,6 +51,15 @@ fn preset(text: &str) -> Result<Preset, String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quorum(pub QuorumRule);
 
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            QuorumRule::Auto => f.write_str("auto"),
+            QuorumRule::Fixed(number) => number.fmt(f),
+        }
+    }
+}
+
 impl FromStr for Quorum {
     type Err = String;
 
@@ -87,26 +69,5 @@ impl FromStr for Quorum {
         }
         let number = text.parse().ok().filter(|number: &NonZeroU16| number.get() <= 512);
         number.map(|number| Self(QuorumRule::Fixed(number))).ok_or_else(|| "expected auto or a number from 1 to 512".to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent_and_refuses_what_is_out_of_range() {
-        Args::command().debug_assert();
-        let with = |more: &[&str]| {
-            let seed = "01".repeat(32);
-            let base = ["polai", "genesis", "--seed", &seed, "--model", "m.toml"];
-            Args::try_parse_from(base.iter().chain(more)).is_ok()
-        };
-        assert!(with(&[]) && with(&["--quorum", "3"]) && with(&["--preset", "mainnet"]));
-        for wrong in [["--validators", "0"], ["--quorum", "0"], ["--quorum", "513"], ["--slot-seconds", "0"], ["--preset", "x"]] {
-            assert!(!with(&wrong), "{wrong:?}");
-        }
     }
 }

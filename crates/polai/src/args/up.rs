@@ -1,0 +1,80 @@
+//! Flags of `polai up`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use pol_core::params::Preset;
+
+use crate::seed::SeedText;
+
+use super::{
+    PortArgs,
+    genesis::{Quorum, preset},
+};
+
+/// Which client does a part's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Client {
+    /// This repository's own, for development.
+    Embedded,
+}
+
+/// What runs, and on which chain. What a chain was made with is asked for only where it is made: later it need not be said again, and a
+/// contradiction is refused.
+#[derive(Debug, Clone, clap::Args)]
+pub struct UpArgs {
+    /// Seed of all genesis keys, 64 hex digits; made and written to .env when there is none
+    #[arg(long = "seed", env = "GENESIS_SEED", hide_env_values = true, value_name = "SEED")]
+    pub seed: Option<SeedText>,
+    /// Unix seconds of slot 0; by default 10 s after everything else is prepared
+    #[arg(long, env = "GENESIS_TIME", value_name = "SECONDS")]
+    pub genesis_time: Option<u64>,
+    /// Validators of a new chain, all of them this node's; by default 1
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=16_384), value_name = "NUMBER")]
+    pub validators: Option<u32>,
+    /// Seconds of a slot of a new chain; by default 3
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600), value_name = "SECONDS")]
+    pub slot_seconds: Option<u64>,
+    /// Consensus preset of a new chain: minimal (the default, 8 slots an epoch) or mainnet (32)
+    #[arg(long, value_parser = preset, value_name = "PRESET")]
+    pub preset: Option<Preset>,
+    /// ACKs that make a quorum on a new chain: auto (the default, half of the committee) or a number
+    #[arg(long, env = "AI_QUORUM", value_name = "QUORUM")]
+    pub quorum: Option<Quorum>,
+    /// Smallest difficulty of a seal of a new chain; by default 1024
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "DIFFICULTY")]
+    pub difficulty_floor: Option<u64>,
+    /// Let committees of fewer than four others slash, on a new chain
+    #[arg(long)]
+    pub dev_slash_small: bool,
+    /// The base model, as ml-sidecar names them: embedded, smollm2-135m, a folder, a GGUF file, owner/name
+    #[arg(long, env = "POLAI_MODEL", default_value = "embedded", value_name = "MODEL")]
+    pub model: String,
+    /// The model's tables for a new chain, already made (`polai genesis --model`); by default ml-sidecar is asked
+    #[arg(long, value_name = "FILE")]
+    pub model_tables: Option<PathBuf>,
+    /// Data to train on, as `ml-sidecar serve --data` names it; by default the built-in corpus
+    #[arg(long = "data", value_delimiter = ',', value_name = "DATA")]
+    pub train_data: Vec<String>,
+    /// Train nothing: the sidecar only judges
+    #[arg(long)]
+    pub no_train: bool,
+    /// No ML sidecar at all: every block is an empty AI block
+    #[arg(long)]
+    pub no_ai: bool,
+    /// Go on in the background once the node is ready
+    #[arg(long)]
+    pub detach: bool,
+    /// Set by --detach for the process that stays
+    #[arg(long, hide = true)]
+    pub detached: bool,
+    /// Execution client
+    #[arg(long, value_enum, default_value = "embedded", value_name = "CLIENT")]
+    pub execution: Client,
+    /// Consensus client
+    #[arg(long, value_enum, default_value = "embedded", value_name = "CLIENT")]
+    pub consensus: Client,
+    /// Ports.
+    #[command(flatten)]
+    pub ports: PortArgs,
+}

@@ -1,0 +1,252 @@
+//! `polai doctor`.
+
+use std::{
+    fmt, fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use pol_kit::{
+    clock::{Clock, System},
+    exit::Exit,
+    jwt::Secret,
+};
+
+use crate::{
+    args::DoctorArgs,
+    busy,
+    layout::Layout,
+    programs::{self, Programs},
+    run_file,
+    up::{chain, free_bytes, say},
+};
+
+/// Less than this, and a node of the embedded model may be killed for want of memory.
+const MEMORY_KIB: u64 = 2 << 20;
+const DISK_BYTES: u64 = 2 << 30;
+
+/// How bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Good,
+    /// Worth to know.
+    Note,
+    Bad,
+}
+
+/// What was looked at, what was found, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Finding {
+    grade: Grade,
+    what: &'static str,
+    text: String,
+    fix: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.grade {
+            Grade::Good => "ok",
+            Grade::Note => "note",
+            Grade::Bad => "WRONG",
+        };
+        write!(f, "{mark:<6}{:<14}{}", self.what, self.text)?;
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n{:20}mend it: {fix}", ""))
+    }
+}
+
+fn good(what: &'static str, text: impl Into<String>) -> Finding {
+    Finding { grade: Grade::Good, what, text: text.into(), fix: None }
+}
+
+fn note(what: &'static str, text: impl Into<String>) -> Finding {
+    Finding { grade: Grade::Note, ..good(what, text) }
+}
+
+fn bad(what: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding { grade: Grade::Bad, fix: Some(fix.into()), ..good(what, text) }
+}
+
+/// Looks at this machine and at the folder.
+///
+/// # Errors
+/// Exit code 1 when something is wrong.
+pub fn doctor(layout: &Layout, args: &DoctorArgs, programs: &Programs) -> Result<(), Exit> {
+    let is_running = layout.directory().is_dir() && run_file::running(layout)?.is_some();
+    let mut findings = machine(layout);
+    findings.extend(programs::ALL.map(|name| program(programs, name)));
+    findings.extend(folder(layout, &System::new()));
+    findings.push(if is_running {
+        good("ports", "a node runs in this folder and has them")
+    } else {
+        let busy = busy::busy(&args.ports.ports()?.named());
+        if busy.is_empty() {
+            good("ports", "all free")
+        } else {
+            bad("ports", busy::line(&busy), "stop who has them, or give polai up --port-offset NUMBER")
+        }
+    });
+    for finding in &findings {
+        say(&finding.to_string());
+    }
+    match findings.iter().filter(|finding| finding.grade == Grade::Bad).count() {
+        0 => Ok(()),
+        count => Err(Exit::failure(format!("{count} finding(s)"))),
+    }
+}
+
+fn machine(layout: &Layout) -> Vec<Finding> {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available =
+        info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let memory = match available {
+        Some(kib) if kib >= MEMORY_KIB => good("memory", format!("{} MiB available", kib >> 10)),
+        Some(kib) => {
+            bad("memory", format!("{} MiB available, 2048 are needed", kib >> 10), "end other programs, or polai up --no-ai")
+        }
+        None => note("memory", "/proc/meminfo does not say"),
+    };
+    // The folder may be still to be made: then its parent's disk counts.
+    let place = layout.directory().ancestors().find(|place| place.is_dir()).unwrap_or_else(|| Path::new("."));
+    let disk = match free_bytes(&Layout::new(place)) {
+        Some(free) if free >= DISK_BYTES => good("disk", format!("{} GiB free", free >> 30)),
+        Some(free) => bad("disk", format!("{} MiB free, 2048 are needed", free >> 20), "make room, or give another --data-dir"),
+        None => note("disk", "the system does not say how much is free"),
+    };
+    let gpu = if Path::new("/proc/driver/nvidia/version").exists() {
+        good("GPU", "an NVIDIA driver is loaded; ml-sidecar device says whether it computes there (scripts/setup --cuda)")
+    } else {
+        note("GPU", "none: the CPU computes, which the embedded model is made for")
+    };
+    vec![memory, disk, gpu]
+}
+
+/// Whether a program starts, and its version.
+fn program(programs: &Programs, name: &'static str) -> Finding {
+    let path = match programs.find(name) {
+        Ok(path) => path,
+        Err(error) => return bad(name, error.to_string(), "scripts/devnet builds all of them"),
+    };
+    let output = Command::new(&path).arg("--version").stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.success() => {
+            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            let own = env!("CARGO_PKG_VERSION");
+            if text.ends_with(own) {
+                good(name, format!("{text} ({})", path.display()))
+            } else {
+                bad(name, format!("{text}, but polai is {own} ({})", path.display()), "build all programs from one checkout")
+            }
+        }
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned();
+            let is_torch = text.contains("libtorch") || text.contains("libc10");
+            let fix = if is_torch {
+                "LibTorch is not found: start through scripts/with-env, after scripts/setup"
+            } else {
+                "build it anew"
+            };
+            bad(name, text, fix)
+        }
+        Err(error) => bad(name, format!("{}: {error}", path.display()), "build it anew"),
+    }
+}
+
+fn folder(layout: &Layout, clock: &dyn Clock) -> Vec<Finding> {
+    let (mut findings, folder) = (Vec::new(), layout.directory().display().to_string());
+    if !layout.directory().exists() {
+        return vec![note("folder", format!("{folder} is still to be made; polai up does it"))];
+    }
+    for path in [layout.directory().to_owned(), layout.secrets(), layout.env_file(), layout.jwt(), layout.trainer_key()] {
+        let Ok(found) = fs::metadata(&path) else { continue };
+        let (mode, wanted) = (found.mode() & 0o7777, if found.is_dir() { 0o700 } else { 0o600 });
+        if mode & !wanted != 0 {
+            let path = path.display();
+            findings.push(bad(
+                "permissions",
+                format!("{path}: mode {mode:04o} lets others in"),
+                format!("chmod {wanted:o} {path}"),
+            ));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(good("permissions", "nobody else can read keys"));
+    }
+    match chain::read(layout) {
+        Ok(None) => findings.push(note("chain", format!("none in {folder}; polai up makes one"))),
+        Err(error) => {
+            findings.push(bad("chain", error.to_string(), "copy chain.toml from where the chain was made, or polai reset"))
+        }
+        Ok(Some(spec)) => {
+            findings.push(good("chain", spec.genesis_id().to_string()));
+            findings.push(time(spec.parameters().genesis_time, layout, clock));
+            findings.push(match Secret::load(&layout.jwt()) {
+                Ok(_) => good("JWT", "one secret for execution and consensus client"),
+                Err(error) => {
+                    bad("JWT", error.to_string(), format!("delete {}: polai up makes a new one", layout.jwt().display()))
+                }
+            });
+        }
+    }
+    findings
+}
+
+/// Only what this machine alone can know: no other clock is asked.
+fn time(genesis_time: u64, layout: &Layout, clock: &dyn Clock) -> Finding {
+    let now = clock.unix_seconds();
+    match now.checked_sub(genesis_time) {
+        Some(age) => good("clock", format!("slot 0 was {age} s ago")),
+        None if layout.directory().join("chain_data/beacon").exists() => {
+            let ahead = genesis_time.saturating_sub(now);
+            bad("clock", format!("slot 0 is in {ahead} s, but the chain ran before"), "set this machine's clock")
+        }
+        None => note("clock", format!("slot 0 is in {} s", genesis_time.saturating_sub(now))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use pol_kit::clock::Manual;
+
+    use super::*;
+
+    #[test]
+    fn keys_that_others_can_read_are_found_with_the_command_that_mends_it() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let layout = Layout::new(directory.path());
+        let clock = Manual::at(1_800_000_000);
+        let found = folder(&layout, &clock);
+        assert_eq!(found.iter().map(|finding| finding.grade).collect::<Vec<_>>(), [Grade::Good, Grade::Note]);
+        fs::write(layout.env_file(), "").unwrap();
+        fs::set_permissions(layout.env_file(), fs::Permissions::from_mode(0o644)).unwrap();
+        let found = folder(&layout, &clock);
+        assert_eq!(found[0].grade, Grade::Bad);
+        assert!(found[0].to_string().contains("mend it: chmod 600 "), "{}", found[0]);
+    }
+
+    #[test]
+    fn a_clock_behind_a_chain_that_ran_is_wrong_and_before_its_first_slot_it_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let (layout, clock) = (Layout::new(directory.path()), Manual::at(100));
+        assert_eq!(time(90, &layout, &clock).grade, Grade::Good);
+        assert_eq!(time(110, &layout, &clock).grade, Grade::Note);
+        fs::create_dir_all(directory.path().join("chain_data/beacon")).unwrap();
+        assert_eq!(time(110, &layout, &clock).grade, Grade::Bad);
+    }
+
+    #[test]
+    fn a_program_that_does_not_start_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pol-dht");
+        fs::write(&path, "#!/bin/sh\necho 'pol-dht: libtorch.so: cannot open' >&2\nexit 1\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let programs = Programs::in_folders(vec![directory.path().to_owned()]);
+        let found = program(&programs, "pol-dht");
+        assert!(found.grade == Grade::Bad && found.fix.unwrap().contains("scripts/with-env"));
+        assert_eq!(program(&programs, "pol-beacon").grade, Grade::Bad);
+    }
+}

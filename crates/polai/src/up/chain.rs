@@ -1,0 +1,172 @@
+//! The chain of a folder: the one that is there, or a new one.
+
+use std::{fs, io, process::Command};
+
+use pol_beacon::genesis::validators_root;
+use pol_core::{
+    committee::QuorumRule,
+    genesis::{ChainParameters, ChainSpec},
+    params::Preset,
+};
+use pol_kit::{
+    clock::Clock,
+    config::Contradiction,
+    exit::{Exit, OrUsage as _},
+    fs::create_private_directory,
+    jwt::Secret,
+};
+
+use super::say;
+use crate::{
+    args::{GenesisArgs, Quorum, UpArgs},
+    genesis,
+    layout::Layout,
+    programs::{self, Programs},
+    seed::{self, SeedText},
+};
+
+/// Slot 0 is so many seconds away once everything slow is done: what the processes need to start.
+const LEAD_SECONDS: u64 = 10;
+/// config.yaml says how many validators there are at genesis.
+const COUNT: &str = "MIN_GENESIS_ACTIVE_VALIDATOR_COUNT: ";
+
+/// A chain, and the seed of its keys.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    /// What it is.
+    pub spec: ChainSpec,
+    /// Genesis validators, all of them this node's.
+    pub validators: u32,
+    /// Their seed.
+    pub seed: SeedText,
+    /// It was made just now.
+    pub is_new: bool,
+}
+
+/// Finds the folder's chain, or makes one.
+///
+/// # Errors
+/// The operator's: a contradiction to the chain that is there, a model that is not. The disk's.
+pub fn find_or_make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) -> Result<Chain, Exit> {
+    let old = read(layout)?;
+    let chain = match old {
+        Some(spec) => check(layout, args, spec, clock)?,
+        None => make(layout, args, programs, clock)?,
+    };
+    create_private_directory(&layout.secrets()).or_usage()?;
+    Secret::load_or_create(&layout.jwt()).or_usage()?;
+    Ok(chain)
+}
+
+/// The chain that is there.
+///
+/// # Errors
+/// The operator's: a file that is no chain.toml.
+pub fn read(layout: &Layout) -> Result<Option<ChainSpec>, Exit> {
+    let path = layout.chain();
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(ChainSpec::parse(&text).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Exit::failure(format!("{}: {error}", path.display()))),
+    }
+}
+
+/// Genesis validators of the chain that is there.
+///
+/// # Errors
+/// The operator's: config.yaml does not say.
+pub fn validators(layout: &Layout) -> Result<u32, Exit> {
+    let path = layout.config_yaml();
+    let text = fs::read_to_string(&path).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
+    let number = text.lines().find_map(|line| line.strip_prefix(COUNT)?.trim().parse().ok());
+    number.filter(|number| *number > 0).ok_or_else(|| Exit::usage(format!("{}: no {COUNT}NUMBER in it", path.display())))
+}
+
+fn check(layout: &Layout, args: &UpArgs, spec: ChainSpec, clock: &dyn Clock) -> Result<Chain, Exit> {
+    let (validators, folder) = (validators(layout)?, layout.directory().display());
+    let Some(seed) = args.seed.clone() else {
+        return Err(Exit::usage(format!(
+            "{folder}: its chain needs the GENESIS_SEED it was made with: give it, or another --data-dir"
+        )));
+    };
+    let p = spec.parameters();
+    if validators_root(&seed.seed()?, validators).or_usage()? != p.genesis_validators_root {
+        return Err(Exit::usage(format!(
+            "{folder}: its chain was made with another GENESIS_SEED: give that one, or another --data-dir"
+        )));
+    }
+    let said =
+        |name, found: Option<String>, expected: String| Contradiction::check(name, found.as_ref(), &expected, "chain.toml");
+    let preset = |preset: Preset| preset.name().to_owned();
+    said("--validators", args.validators.map(|n| n.to_string()), validators.to_string())?;
+    said("--slot-seconds", args.slot_seconds.map(|n| n.to_string()), p.slot_seconds.to_string())?;
+    said("--preset", args.preset.map(preset), preset(p.preset))?;
+    said("GENESIS_TIME", args.genesis_time.map(|n| n.to_string()), p.genesis_time.to_string())?;
+    said("AI_QUORUM", args.quorum.map(|quorum| quorum.to_string()), Quorum(p.quorum).to_string())?;
+    said("--difficulty-floor", args.difficulty_floor.map(|n| n.to_string()), p.difficulty_floor.to_string())?;
+    let now = clock.unix_seconds();
+    if now < p.genesis_time && layout.directory().join("chain_data/beacon").exists() && args.genesis_time.is_none() {
+        let ahead = p.genesis_time.saturating_sub(now);
+        let (floor, line) =
+            (LEAD_SECONDS, format!("{folder}: its chain begins in {ahead} s, but it ran before: set this machine's clock"));
+        if ahead > floor {
+            return Err(Exit::usage(line));
+        }
+    }
+    Ok(Chain { spec, validators, seed, is_new: false })
+}
+
+fn make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) -> Result<Chain, Exit> {
+    let model = match &args.model_tables {
+        Some(file) => file.clone(),
+        None => {
+            describe_model(layout, args, programs)?;
+            layout.model_tables()
+        }
+    };
+    let seed = match &args.seed {
+        Some(seed) => seed.clone(),
+        None => {
+            let seed = seed::make(layout)?;
+            say(&format!("seed       made, in {}", layout.env_file().display()));
+            seed
+        }
+    };
+    // Everything slow is done: from here it is a matter of starting processes.
+    let genesis_time = args.genesis_time.unwrap_or_else(|| clock.unix_seconds().saturating_add(LEAD_SECONDS));
+    let of = GenesisArgs {
+        seed: seed.seed()?,
+        genesis_time: Some(genesis_time),
+        validators: args.validators.unwrap_or(1),
+        slot_seconds: args.slot_seconds.unwrap_or(3),
+        preset: args.preset.unwrap_or(Preset::Minimal),
+        chain_id: 1_337,
+        quorum: args.quorum.unwrap_or(Quorum(QuorumRule::Auto)),
+        difficulty_floor: args.difficulty_floor.unwrap_or(1_024),
+        dev_slash_small: args.dev_slash_small,
+        model,
+    };
+    genesis::make(layout.directory(), &of, clock)?;
+    let spec = read(layout)?.ok_or_else(|| Exit::failure("chain.toml was made and is gone"))?;
+    Ok(Chain { spec, validators: of.validators, seed, is_new: true })
+}
+
+/// Asks ml-sidecar what the chain must know of the model. The embedded model is made first, when it is not there.
+fn describe_model(layout: &Layout, args: &UpArgs, programs: &Programs) -> Result<(), Exit> {
+    let program = programs.find(programs::SIDECAR)?;
+    say(&format!("model      {}: preparing (the embedded one is made once, in about a minute)", args.model));
+    let mut command = Command::new(program);
+    command.args(["model", "chain", "--model", &args.model, "--output"]).arg(layout.model_tables());
+    command.arg("--data-dir").arg(layout.directory());
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    match output.status.code() {
+        Some(0) => Ok(()),
+        Some(2) => Err(Exit::usage(format!("ml-sidecar cannot use the model {:?}: see above", args.model))),
+        _ => Err(Exit::failure(format!("ml-sidecar model chain ended with {}", output.status))),
+    }
+}
+
+/// Parameters of a chain, in words.
+pub fn summary(p: &ChainParameters, validators: u32) -> String {
+    format!("{validators} validator(s), slots of {} s, {} slots an epoch", p.slot_seconds, p.preset.slots_per_epoch())
+}

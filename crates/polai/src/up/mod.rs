@@ -1,0 +1,197 @@
+//! `polai up`: a whole node as one command.
+//!
+//! # Purpose
+//! From an empty folder to blocks: model, seed, genesis, processes; then it keeps them running until it is told to stop.
+//!
+//! # Contract
+//! Nothing is begun that is known to fail: programs, ports, disk and clock are looked at first. One node per folder, by the folder's lock.
+//!
+//! # What it does not protect against
+//! A machine that loses power: every store is made for that, polai is not needed. Processes of other nodes on the same keys.
+
+pub mod chain;
+mod detach;
+pub mod plan;
+mod preflight;
+pub(crate) use preflight::free_bytes;
+mod watch;
+
+use std::{
+    io::{self, Write as _},
+    process,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use pol_kit::{
+    clock::{Clock, System},
+    exit::{Exit, OrUsage as _},
+    fs::{LockError, create_private_directory, lock_directory, remove_unfinished},
+    tasks::{self, Tasks},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::UpArgs,
+    busy,
+    layout::Layout,
+    programs::Programs,
+    run_file::RunFile,
+    seed,
+    supervise::{Event, Part, PartState, Supervisor},
+};
+use plan::{Ai, Plan};
+
+/// Between two looks at the processes.
+const LOOK: Duration = Duration::from_millis(50);
+/// All processes have ended by then, the last by force.
+const STOP: Duration = Duration::from_millis(4_500);
+/// When even that fails.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// A line for whoever started us. A terminal that is gone stops nobody.
+pub fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+/// What the watch and the supervisor both know.
+#[derive(Debug, Clone)]
+struct Shared {
+    file: Arc<Mutex<RunFile>>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn states(&self) -> Vec<PartState> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).parts.clone()
+    }
+}
+
+/// Runs a node until a signal, or starts one that stays.
+///
+/// # Errors
+/// The operator's, exit code 2, one line each. A process that is needed and cannot be had.
+pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
+    if args.detach {
+        return detach::detach(layout);
+    }
+    if args.detached {
+        detach::stay()?;
+    }
+    let (clock, programs) = (Arc::new(System::new()), Programs::of_process());
+    let ports = args.ports.ports()?;
+    let ai = match (args.no_ai, args.no_train) {
+        (true, _) => Ai::Off,
+        (false, true) => Ai::Gate,
+        (false, false) => Ai::Train,
+    };
+    let plan = Plan { layout, programs: &programs, ports, ai, model: &args.model, data: &args.train_data };
+    plan.find_programs()?;
+    create_private_directory(layout.directory()).or_usage()?;
+    let _lock = lock_directory(layout.directory()).map_err(in_use)?;
+    busy::check(&ports, |port| plan.needs(port))?;
+    preflight::check(layout, clock.as_ref())?;
+    remove_unfinished(layout.directory())?;
+
+    let chain = chain::find_or_make(layout, args, &programs, clock.as_ref())?;
+    let trainer = (ai == Ai::Train).then(|| seed::trainer(&layout.trainer_key())).transpose()?;
+    let parts = plan.parts(Some(&chain), trainer.as_deref())?;
+    let parameters = chain.spec.parameters();
+    let what = chain::summary(&parameters, chain.validators);
+    say(&format!("chain      {}{}: {what}", chain.spec.genesis_id(), if chain.is_new { ", made" } else { "" }));
+    let file = RunFile {
+        pid: process::id(),
+        genesis_id: chain.spec.genesis_id().to_string(),
+        validators: chain.validators,
+        genesis_time: parameters.genesis_time,
+        slot_seconds: parameters.slot_seconds,
+        ports,
+        ready: false,
+        parts: Vec::new(),
+    };
+    let ended = supervise(layout, parts, file, clock);
+    // What it says is over.
+    drop(std::fs::remove_file(layout.run_file()));
+    ended
+}
+
+fn in_use(error: LockError) -> Exit {
+    let is_running = matches!(error, LockError::InUse { .. });
+    let exit = Exit::from(error);
+    if is_running { Exit::usage(format!("{exit}: a node runs here already (polai status, polai down)")) } else { exit }
+}
+
+/// Keeps the parts running until the process is told to stop.
+fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System>) -> Result<(), Exit> {
+    let polai = std::env::current_exe()?;
+    let supervisor = Supervisor::new(polai, parts, clock.clone());
+    let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::new(AtomicBool::new(false)) };
+    let (layout, outcome) = (layout.clone(), Arc::new(Mutex::new(Ok(()))));
+    let told = Arc::clone(&outcome);
+    tasks::run("polai", SHUTDOWN, move |tasks: Tasks| async move {
+        let (of_watch, stop) = (shared.clone(), tasks.clone());
+        tasks.spawn_until_stopped("watch", watch::run(of_watch, clock));
+        // One thread for all of it: the kernel ends the children with the thread that started them.
+        tasks.spawn_blocking_critical("supervisor", move |token| {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = keep(supervisor, &layout, &shared, &token);
+            stop.stop("a part is given up");
+            Ok::<(), Exit>(())
+        });
+        Ok(())
+    })?;
+    std::mem::replace(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))
+}
+
+fn keep(mut supervisor: Supervisor, layout: &Layout, shared: &Shared, token: &CancellationToken) -> Result<(), Exit> {
+    let mut broken = Ok(());
+    while !token.is_cancelled() && broken.is_ok() {
+        for event in supervisor.step() {
+            broken = broken.and(tell(&event));
+        }
+        let changed = {
+            let mut file = shared.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let (states, ready) = (supervisor.states(), shared.ready.load(Ordering::Relaxed));
+            let changed = (file.parts != states || file.ready != ready).then(|| {
+                file.parts = states;
+                file.ready = ready;
+                file.clone()
+            });
+            drop(file);
+            changed
+        };
+        // For the other commands alone: a full disk must not stop the node.
+        if let Some(Err(error)) = changed.map(|file| file.write(&layout.run_file())) {
+            say(&format!("run.json   cannot be written: {error}"));
+        }
+        thread::sleep(LOOK);
+    }
+    say("stopping");
+    let clock = System::new();
+    let killed = supervisor.stop(STOP);
+    let seconds = clock.monotonic().as_secs_f64();
+    match killed.as_slice() {
+        [] => say(&format!("stopped    all processes ended in {seconds:.1} s")),
+        names => say(&format!("stopped    in {seconds:.1} s; killed because they did not end: {}", names.join(", "))),
+    }
+    broken
+}
+
+/// Says what happened.
+fn tell(event: &Event) -> Result<(), Exit> {
+    match event {
+        Event::Started { .. } => {}
+        Event::Ended { part, how, pause } => {
+            say(&format!("{part}: ended with {how}; again in {:.2} s", pause.as_secs_f64()));
+        }
+        Event::GivenUp { part, line, required: true } => return Err(Exit::usage(format!("{part} cannot run: {line}"))),
+        Event::GivenUp { part, line, required: false } => {
+            say(&format!("{part}: given up, blocks go on without it: {line}"));
+        }
+    }
+    Ok(())
+}
