@@ -84,6 +84,7 @@ fn main() -> Result<()> {
     let mut arena = Arena::new(&cache, args.steps)?;
     // Eight updates first, so that the norm cap is asked.
     let mut start = Head::genesis(&arena.context);
+    let genesis = arena.held_out(&start.state)?;
     for round in 0..8 {
         let delta = arena.train(&start, &Arena::texts(1 + round % 4), 1 + round % 4, 900 + round)?;
         start = start.with(&delta.into());
@@ -92,7 +93,10 @@ fn main() -> Result<()> {
         "Embedded model, {TRAINERS} trainers, {ATTACKERS} of them attackers, {} rounds of {} + {} steps.",
         args.rounds, args.steps, args.steps
     );
-    println!("Held-out loss at the start: {:.4}\n", arena.held_out(&start.state)?);
+    println!(
+        "Held-out loss of the base model {genesis:.4}, after 8 updates, where the rounds begin, {:.4}.\n",
+        arena.held_out(&start.state)?
+    );
     println!(
         "| attack | fate of one candidate | loss ratio at the gate | held-out if it were added | held-out after the rounds, no defence | with it | attackers' ACKs |"
     );
