@@ -65,6 +65,10 @@ bench-beacon:
 bench-ml *arguments:
     cargo run --release -p pol-parity --bin bench-ml -- {{ arguments }}
 
+# What gate, caps and aggregation do against attackers, as a table (--rounds 10)
+bench-attacks *arguments:
+    cargo run --release -p ml-sidecar --example attacks -- {{ arguments }}
+
 # Write the golden vectors anew with the independent Python programs
 vectors:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py

@@ -12,6 +12,9 @@
 //! Losses of two machines differ in the fourth digit (section 12 of docs/PROTOCOL.md is built for that). A base model is trusted for what
 //! it says; only its form is checked here.
 
+#[macro_use]
+mod output;
+
 pub mod adapter;
 pub mod batch;
 pub mod checkpoint;
@@ -22,21 +25,25 @@ pub mod device;
 mod digest;
 pub mod embedded;
 pub mod fetch;
+pub mod follow;
 pub mod gate;
 pub mod generate;
 pub mod gguf;
 pub mod hub;
+mod link;
 pub mod local;
 pub mod locate;
 pub mod loss;
 pub mod model;
 pub mod precision;
 pub mod runtime;
+pub mod service;
 pub mod session;
 pub mod texts;
 pub mod tokens;
 pub mod torch;
 pub mod train;
+pub mod trainer;
 pub mod update;
 pub mod weights;
 

@@ -120,9 +120,18 @@ impl Residual {
 
     /// Takes out what a container carried and the chain has added.
     pub fn subtract(&mut self, change: &Change) {
-        for (index, value) in change {
+        self.put(change.iter().map(|(index, value)| (index, -i64::from(value))));
+    }
+
+    /// Puts back what was taken out, when the chain has gone back.
+    pub fn give_back(&mut self, change: &Change) {
+        self.put(change.iter().map(|(index, value)| (index, i64::from(value))));
+    }
+
+    fn put(&mut self, values: impl Iterator<Item = (u32, i64)>) {
+        for (index, value) in values {
             if let Some(unit) = self.units.get_mut(index as usize) {
-                *unit = bounded(i64::from(*unit) - i64::from(value));
+                *unit = bounded(i64::from(*unit) + value);
             }
         }
     }

@@ -3,14 +3,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::path::Path;
-
-use ml_sidecar::{embedded::Recipe, local};
-use pol_core::{
-    Hash32, ModelHead,
-    delta::{Claims, Profile, encode},
-    model_head,
-};
+use ml_sidecar::embedded::Recipe;
+use pol_core::model_head;
 use support::{SMALL, World};
 
 /// Own text: the protocol, line by line.
@@ -19,19 +13,6 @@ const PROTOCOL: &str = include_str!("../../docs/PROTOCOL.md");
 fn loss(world: &World, arguments: &[&str]) -> f64 {
     let said = world.done(&[&["eval", "--model", world.model()], arguments].concat());
     said.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// A delta of the right form and of a trained one's size (up to 0.06) that nobody trained.
-fn random(world: &World) -> String {
-    let checkpoint = ml_sidecar::checkpoint::Checkpoint::open(Path::new(world.model())).unwrap();
-    let manifest = local::manifest_hash(Path::new(world.model())).unwrap();
-    let context = local::context(manifest, checkpoint.config.shape, Profile::F16x20);
-    let noise = |index: u32| i32::from_le_bytes(*pol_core::sha256(&[&index.to_le_bytes()]).first_chunk().unwrap()) / 2_048;
-    let change: Vec<i32> = (0..context.shape.value_count()).map(noise).collect();
-    let head: ModelHead = context.genesis_id.into();
-    let claims = Claims { model_head: head, slot: 0, samples: Hash32::ZERO, inner_steps: 1, tokens_seen: 1 };
-    let delta = encode(&context, &claims, &change).unwrap().sign(&local::key(1));
-    world.write("random.pld", delta.as_bytes())
 }
 
 /// Every tenth line is held out.
@@ -53,7 +34,7 @@ fn train_judge_and_export(world: &World, steps: &str) {
 
     let judged = world.done(&["gate", "--model", model, "--delta", &delta]);
     assert!(judged.starts_with("Loss gate: ACK"), "{judged}");
-    let judged = world.done(&["gate", "--model", model, "--delta", &random(world)]);
+    let judged = world.done(&["gate", "--model", model, "--delta", &world.random_delta()]);
     assert!(judged.starts_with("Loss gate: CLEAR FAIL") || judged.starts_with("Loss gate: ABSTAIN"), "{judged}");
     // On the state that holds it already it is of another head.
     world.refused(&["gate", "--model", model, "--delta", &delta, "--state", &state, "--head", after], "for model head");

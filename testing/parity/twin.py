@@ -2,6 +2,8 @@
 
 usage: twin.py cases FOLDER                      checkpoints and results, in FOLDER/parity-VERSION, unless they are there
        twin.py adapter CHECKPOINT ADAPTER OUT    logits of an adapter that somebody else exported
+       twin.py losses CHECKPOINT ADAPTER TEXTS OUT
+                                                 losses of texts (lists of tokens, JSON) without and with such an adapter
 
 Every case is a folder: model (a checkpoint as save_pretrained writes it), adapter (PEFT's), results.safetensors, texts.json.
 """
@@ -166,6 +168,13 @@ def adapter_logits(checkpoint: str, adapter: str, ids: Path, out: str) -> None:
     save_file({"logits": logits.contiguous()}, out)
 
 
+def losses_of_texts(checkpoint: str, adapter: str, texts: Path, out: str) -> None:
+    base = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    texts = json.loads(texts.read_text())
+    before = text_losses(base, texts)
+    save_file({"before": before, "after": text_losses(PeftModel.from_pretrained(base, adapter).eval(), texts)}, out)
+
+
 def make_cases(folder: Path) -> None:
     """One process makes them, others wait. A folder is there only when it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,6 +197,8 @@ def main(arguments: list[str]) -> int:
     elif arguments[0] == "adapter":
         checkpoint = Path(arguments[1])
         adapter_logits(str(checkpoint), arguments[2], checkpoint.parent / "results.safetensors", arguments[3])
+    elif arguments[0] == "losses":
+        losses_of_texts(arguments[1], arguments[2], Path(arguments[3]), arguments[4])
     else:
         raise SystemExit(__doc__)
     return 0

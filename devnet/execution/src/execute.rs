@@ -12,12 +12,19 @@ use std::borrow::Cow;
 use alloy_consensus::{Block as AlloyBlock, Header, ReceiptEnvelope, Transaction as _, TxEnvelope, transaction::Recovered};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_evm::{
-    EthEvmFactory, EvmEnv, EvmFactory as _,
+    EthEvmFactory, Evm as _, EvmEnv, EvmFactory as _, FromRecoveredTx as _,
     block::{BlockExecutionError, BlockExecutionResult, BlockExecutor as _, BlockExecutorFactory as _},
-    eth::{EthBlockExecutionCtx, EthBlockExecutorFactory, receipt_builder::AlloyReceiptBuilder},
+    eth::{EthBlockExecutionCtx, EthBlockExecutorFactory, EthEvmContext, receipt_builder::AlloyReceiptBuilder},
 };
 use alloy_primitives::{Address, U256};
-use revm::database::{State, WrapDatabaseRef, states::bundle_state::BundleRetention};
+use revm::{
+    Inspector,
+    context::{
+        TxEnv,
+        result::{HaltReason, ResultAndState},
+    },
+    database::{State, WrapDatabaseRef, states::bundle_state::BundleRetention},
+};
 
 use crate::{
     spec::Spec,
@@ -51,6 +58,20 @@ pub struct Draft {
     pub outcome: Outcome,
     /// What the fee recipient earns, wei.
     pub fees: U256,
+}
+
+/// A state that a transaction ran on.
+pub type Before = State<WrapDatabaseRef<StateAt>>;
+
+/// A transaction that was run again.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The transaction.
+    pub transaction: TxEnv,
+    /// What it did; not written to `before`.
+    pub ran: ResultAndState<HaltReason>,
+    /// The state that it ran on.
+    pub before: Before,
 }
 
 /// The executor of a chain.
@@ -92,6 +113,39 @@ impl Executor {
         }
         let (_, result) = executor.finish()?;
         Ok(outcome(result, &mut state))
+    }
+
+    /// Executes a block up to one of its transactions, and this one under an inspector. None: the block has no such transaction.
+    ///
+    /// # Errors
+    /// What the executor says: for a block that was valid on `on`, our own fault.
+    pub fn inspect<I>(
+        &self,
+        block: &Block,
+        senders: &[Address],
+        index: usize,
+        on: StateAt,
+        inspector: I,
+    ) -> Result<Option<Inspected>, BlockExecutionError>
+    where
+        I: for<'b> Inspector<EthEvmContext<&'b mut Before>>,
+    {
+        let (Some(transaction), Some(sender)) = (block.body.transactions.get(index), senders.get(index)) else {
+            return Ok(None);
+        };
+        let transaction = TxEnv::from_recovered_tx(transaction, *sender);
+        let mut before = State::builder().with_database_ref(on).with_bundle_update().build();
+        let mut evm = EthEvmFactory::default().create_evm_with_inspector(&mut before, self.env(&block.header), inspector);
+        evm.disable_inspector();
+        let mut executor = self.factory.create_executor(evm, context(&block.header, None));
+        executor.apply_pre_execution_changes()?;
+        for (earlier, sender) in block.body.transactions.iter().zip(senders).take(index) {
+            executor.execute_transaction(Recovered::new_unchecked(earlier, *sender))?;
+        }
+        executor.evm_mut().enable_inspector();
+        let ran = executor.evm_mut().transact_raw(transaction.clone()).map_err(BlockExecutionError::other)?;
+        drop(executor);
+        Ok(Some(Inspected { transaction, ran, before }))
     }
 
     /// Fills a block with those of the offered transactions that are valid and fit, in the order they are offered in. Ends early when

@@ -37,6 +37,8 @@ pub const POOL_PRICE_BUMP: u128 = 10;
 pub const CALL_GAS: u64 = 30_000_000;
 /// Calls, estimates and traces that run at the same time.
 pub const CALLS: usize = 8;
+/// Bytes that the trace of a transaction may hold while it is recorded; as JSON it is up to three times as much.
+pub const TRACE_BYTES: usize = 10 << 20;
 /// Blocks of one log query.
 pub const LOG_BLOCKS: u64 = 10_000;
 /// Logs of one answer.

@@ -86,6 +86,16 @@ pub struct SignatureSet {
 }
 
 impl Slashing {
+    /// Age and canonical block alone, which cost nothing: asked before a committee is computed for a stranger's message.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_age(&self, slot: u64, canonical_root: [u8; 32]) -> Result<Result<(), String>, HookError> {
+        let Self::Fault(proof) = self else { return Ok(Ok(())) };
+        let view = View { slot, canonical: (proof.accused().header.slot, canonical_root) };
+        Ok(proof.check_age(&view, chain()?.rules.preset).map_err(|error| error.to_string()))
+    }
+
     /// Everything but the signatures: age, canonical block, committee, quorum. Nothing for a plain slashing and for malfeasance, which
     /// are never too old.
     ///
@@ -93,11 +103,10 @@ impl Slashing {
     /// [`HookError`]; the inner error is a line for the log: refuse the slashing.
     pub fn check(&self, state: &SlashingState<'_>) -> Result<Result<(), String>, HookError> {
         let Self::Fault(proof) = self else { return Ok(Ok(())) };
-        let rules = &chain()?.rules;
-        let view = View { slot: state.slot, canonical: (proof.accused().header.slot, state.canonical_root) };
-        let checked =
-            proof.check_age(&view, rules.preset).and_then(|()| proof.check_votes(state.committee, rules.dev_slash_small));
-        Ok(checked.map_err(|error| error.to_string()))
+        let dev_slash_small = chain()?.rules.dev_slash_small;
+        Ok(self
+            .check_age(state.slot, state.canonical_root)?
+            .and_then(|()| proof.check_votes(state.committee, dev_slash_small).map_err(|error| error.to_string())))
     }
 
     /// The two signatures, for the node's own bulk verification; `committee` as in [`SlashingState`]. None for a plain slashing, whose

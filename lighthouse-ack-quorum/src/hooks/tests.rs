@@ -75,6 +75,10 @@ fn slashings(epoch: &Epoch<'_>) {
     assert_eq!(seats, (0..8).collect::<Vec<_>>());
     let state = SlashingState { slot: 10, canonical_root: [0; 32], committee: &seats };
     assert_eq!(slashing.check(&state).unwrap(), Ok(()));
+    assert_eq!(slashing.check_age(10, [0; 32]).unwrap(), Ok(()));
+    for (slot, root) in [(9, [0; 32]), (74, [0; 32]), (10, accused.header.root().0)] {
+        assert!(slashing.check_age(slot, root).unwrap().is_err());
+    }
     assert!(slashing.check(&SlashingState { slot: 9, ..state }).unwrap().is_err());
     assert!(slashing.check(&SlashingState { slot: 74, ..state }).unwrap().is_err());
     assert!(slashing.check(&SlashingState { canonical_root: accused.header.root().0, ..state }).unwrap().is_err());

@@ -88,7 +88,7 @@ pub(super) fn run(cli: &Cli, command: &AdapterCommand) -> Result<(), Exit> {
         AdapterCommand::Import { from, to } => {
             let state = load_adapter(from, Device::cpu())?.to_state().or_usage()?;
             write_state(&state, to).or_usage()?;
-            println!("root {}", state.root());
+            say!("root {}", state.root());
             Ok(())
         }
         AdapterCommand::Merge { from, to, model, text } => merge_into(cli, from, to, model, text),
@@ -110,13 +110,13 @@ fn merge_into(cli: &Cli, from: &Path, to: &Path, args: &ModelArgs, text: &str) -
     let model = Model::load(&weights, checkpoint.config, Device::cpu(), precision).or_usage()?;
     let merged = model.logits(None, &tokens).or_usage()?;
     let off = unmerged.f_sub(&merged)?.f_abs()?.f_max()?.f_double_value(&[])?;
-    println!("greatest difference of a logit between adapter and merged weights: {off:.2e}");
+    say!("greatest difference of a logit between adapter and merged weights: {off:.2e}");
     Ok(())
 }
 
 fn info(adapter: &Adapter) -> Result<(), Exit> {
     let (shape, values) = (adapter.shape(), adapter.values()?);
-    println!(
+    say!(
         "{} layers, hidden {}, query {}, key and value {}, intermediate {}: {} values in {} chunks",
         shape.layers(),
         shape.hidden(),
@@ -127,11 +127,11 @@ fn info(adapter: &Adapter) -> Result<(), Exit> {
         shape.chunk_count()
     );
     match adapter.to_state() {
-        Ok(state) => println!("root {}", state.root()),
-        Err(error) => println!("no state of a chain: {error}"),
+        Ok(state) => say!("root {}", state.root()),
+        Err(error) => say!("no state of a chain: {error}"),
     }
     let greatest = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    println!("greatest magnitude {greatest:.6}");
+    say!("greatest magnitude {greatest:.6}");
     norms(shape, &values);
     Ok(())
 }
@@ -143,14 +143,14 @@ fn diff(a: &Adapter, b: &Adapter) -> Result<(), Exit> {
     let difference: Vec<f32> = a.values()?.iter().zip(b.values()?).map(|(a, b)| b - a).collect();
     let changed = difference.iter().filter(|value| **value != 0.0).count();
     let greatest = difference.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    println!("{changed} of {} values differ, by {greatest:.3e} at most", difference.len());
+    say!("{changed} of {} values differ, by {greatest:.3e} at most", difference.len());
     norms(a.shape(), &difference);
     Ok(())
 }
 
 /// L2 norms by projection, A and B, over all layers.
 fn norms(shape: &Shape, values: &[f32]) {
-    println!("{:<6}{:>12}{:>12}", "L2", "A", "B");
+    say!("{:<6}{:>12}{:>12}", "L2", "A", "B");
     let norm = |projection, factor| {
         let places = shape.tensors().filter(|place| place.module.projection == projection && place.factor == factor);
         let squares = places.flat_map(|place| &values[place.range.start as usize..place.range.end as usize]);
@@ -158,6 +158,6 @@ fn norms(shape: &Shape, values: &[f32]) {
     };
     for projection in Projection::ALL {
         let name = format!("{projection:?}").to_lowercase();
-        println!("{name:<6}{:>12.4e}{:>12.4e}", norm(projection, Factor::A), norm(projection, Factor::B));
+        say!("{name:<6}{:>12.4e}{:>12.4e}", norm(projection, Factor::A), norm(projection, Factor::B));
     }
 }

@@ -1,6 +1,6 @@
 //! Flags that say which chain a delta belongs to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pol_core::{
@@ -9,7 +9,7 @@ use pol_core::{
     gate::NanoNats,
     genesis::{CHAIN_TOML_BYTES_MAX, ChainSpec},
     params::SELF_TEST_TEXTS,
-    state::State,
+    state::{Shape, State},
 };
 use pol_kit::exit::{Exit, OrUsage as _};
 
@@ -52,21 +52,7 @@ impl ChainArgs {
     /// They are unreadable, or of another model: the operator's fault.
     pub fn open(&self, model: &Opened) -> Result<Chain, Exit> {
         let (shape, manifest) = (model.checkpoint.config.shape, model.manifest_hash()?);
-        let spec = self.chain.as_ref().map(|path| {
-            let text = read_bounded(path, CHAIN_TOML_BYTES_MAX as u64).or_usage()?;
-            let spec = ChainSpec::parse(&String::from_utf8_lossy(&text)).or_usage()?;
-            let parameters = spec.parameters();
-            if parameters.shape != shape || parameters.manifest_hash != manifest {
-                let said = format!(
-                    "{}: another base model: its manifest is {}, not {manifest}",
-                    path.display(),
-                    parameters.manifest_hash
-                );
-                return Err(Exit::usage(said));
-            }
-            Ok(spec)
-        });
-        let spec = spec.transpose()?;
+        let spec = self.chain.as_ref().map(|path| read_spec(path, shape, manifest)).transpose()?;
         let context = spec.as_ref().map_or_else(|| local::context(manifest, shape, Profile::F16x20), ChainSpec::delta_context);
         let state = match &self.state {
             Some(path) => read_state(path).or_usage().map_err(|exit| exit.context(format!("state {}", path.display())))?,
@@ -84,4 +70,20 @@ impl ChainArgs {
             dev_texts: parameters.map(|parameters| parameters.dev_texts_hash),
         })
     }
+}
+
+/// Reads a chain.toml and compares it with the model.
+///
+/// # Errors
+/// It is unreadable, or of another model: the operator's fault.
+pub(super) fn read_spec(path: &Path, shape: Shape, manifest: Hash32) -> Result<ChainSpec, Exit> {
+    let text = read_bounded(path, CHAIN_TOML_BYTES_MAX as u64).or_usage()?;
+    let spec = ChainSpec::parse(&String::from_utf8_lossy(&text)).or_usage()?;
+    let parameters = spec.parameters();
+    if parameters.shape != shape || parameters.manifest_hash != manifest {
+        let said =
+            format!("{}: another base model: its manifest is {}, not {manifest}", path.display(), parameters.manifest_hash);
+        return Err(Exit::usage(said));
+    }
+    Ok(spec)
 }

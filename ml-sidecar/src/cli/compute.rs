@@ -52,6 +52,11 @@ impl Compute {
         self.device
     }
 
+    /// What the operator said about it.
+    pub const fn choice(&self) -> Choice {
+        self.choice
+    }
+
     /// Does work on the device; on the CPU when the GPU's memory is full and the device was not asked for by name.
     ///
     /// # Errors

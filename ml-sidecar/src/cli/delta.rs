@@ -46,38 +46,38 @@ pub(super) fn run(cli: &Cli, command: &DeltaCommand) -> Result<(), Exit> {
     print_header(&checked, size);
     match &checked {
         Checked::Delta(delta) => {
-            println!("profile        {profile:?}");
+            say!("profile        {profile:?}");
             print_changes(delta, &shape);
         }
         Checked::Merge(merge) => {
             for (id, weight) in merge.children() {
-                println!("child          {id} weight {weight}");
+                say!("child          {id} weight {weight}");
             }
         }
-        Checked::Void(void) => println!("returns to     {}", void.target()),
+        Checked::Void(void) => say!("returns to     {}", void.target()),
     }
     Ok(())
 }
 
 fn print_header(checked: &Checked, size: usize) {
     let header = checked.header();
-    println!("update id      {}", checked.update_id());
-    println!("kind           {:?}, {size} bytes of {DELTA_MAX_BYTES}", header.kind);
-    println!("genesis        {}", header.genesis_id);
-    println!("model head     {}", header.claims.model_head);
-    println!("slot           {}", header.claims.slot);
-    println!("trained        {} steps, {} tokens", header.claims.inner_steps, header.claims.tokens_seen);
-    println!("samples        {}", header.claims.samples);
-    println!("trainer        {} (signature valid)", hex::encode(header.trainer));
+    say!("update id      {}", checked.update_id());
+    say!("kind           {:?}, {size} bytes of {DELTA_MAX_BYTES}", header.kind);
+    say!("genesis        {}", header.genesis_id);
+    say!("model head     {}", header.claims.model_head);
+    say!("slot           {}", header.claims.slot);
+    say!("trained        {} steps, {} tokens", header.claims.inner_steps, header.claims.tokens_seen);
+    say!("samples        {}", header.claims.samples);
+    say!("trainer        {} (signature valid)", hex::encode(header.trainer));
 }
 
 fn print_changes(delta: &CheckedDelta, shape: &Shape) {
     let header = delta.header();
     let (chunks, present) = (shape.chunk_count(), header.record_count);
-    println!("coverage       {present} of {chunks} chunks of {CHUNK_VALUES}, {RECORD_BYTES} bytes each");
+    say!("coverage       {present} of {chunks} chunks of {CHUNK_VALUES}, {RECORD_BYTES} bytes each");
     let (count, all) = (delta.change_count(), shape.value_count());
-    println!("changes        {count} of {all} values ({:.3} %)", 100.0 * count as f64 / f64::from(all));
-    println!("norm           {:.6}", delta.norm() as f64 / f64::from(1 << UNIT_BITS));
+    say!("changes        {count} of {all} values ({:.3} %)", 100.0 * count as f64 / f64::from(all));
+    say!("norm           {:.6}", delta.norm() as f64 / f64::from(1 << UNIT_BITS));
     let change = Change::from(delta.clone());
     print_energy(&change, shape);
     print_sizes(&change);
@@ -92,14 +92,14 @@ fn print_energy(change: &Change, shape: &Shape) {
         }
     }
     let total: f64 = modules.values().sum();
-    println!("energy by projection (all layers, A and B):");
+    say!("energy by projection (all layers, A and B):");
     for projection in Projection::ALL {
         let own: f64 = modules.iter().filter(|(module, _)| module.projection == projection).map(|(_, energy)| energy).sum();
-        println!("  {:<5} {:5.1} % {}", format!("{projection:?}").to_lowercase(), 100.0 * own / total, bar(own / total));
+        say!("  {:<5} {:5.1} % {}", format!("{projection:?}").to_lowercase(), 100.0 * own / total, bar(own / total));
     }
     if let Some((module, energy)) = modules.iter().max_by(|a, b| a.1.total_cmp(b.1)) {
         let name = format!("{:?}", module.projection).to_lowercase();
-        println!(
+        say!(
             "  greatest: layer {} {name}, {:.1} % (models of 8 layers or more: at most 25 %)",
             module.layer,
             100.0 * energy / total
@@ -114,11 +114,11 @@ fn print_sizes(change: &Change) {
         *counts.entry(value.unsigned_abs().ilog2() as i32 - UNIT_BITS).or_default() += 1;
     }
     let most = counts.values().max().copied().unwrap_or(1);
-    println!("changes by magnitude:");
+    say!("changes by magnitude:");
     let (first, last) = (counts.keys().next().copied().unwrap_or(0), counts.keys().next_back().copied().unwrap_or(-1));
     for power in first..=last {
         let count = counts.get(&power).copied().unwrap_or(0);
-        println!("  2^{power:<4} {count:6} {}", bar(count as f64 / most as f64));
+        say!("  2^{power:<4} {count:6} {}", bar(count as f64 / most as f64));
     }
 }
 

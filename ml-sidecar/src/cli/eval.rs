@@ -60,8 +60,8 @@ pub(super) fn run(cli: &Cli, args: &EvalArgs) -> Result<(), Exit> {
 
 fn report(losses: &Losses, seconds: f64) -> Result<(), Exit> {
     let mean = losses.mean().ok_or_else(|| Exit::usage("no text has two tokens: nothing to predict"))?;
-    println!("loss {mean:.6} nats per token, perplexity {:.3}", mean.exp());
+    say!("loss {mean:.6} nats per token, perplexity {:.3}", mean.exp());
     let tokens = losses.tokens();
-    println!("{} texts, {tokens} predicted tokens, {seconds:.2} s, {:.0} tokens/s", losses.texts.len(), tokens as f64 / seconds);
+    say!("{} texts, {tokens} predicted tokens, {seconds:.2} s, {:.0} tokens/s", losses.texts.len(), tokens as f64 / seconds);
     Ok(())
 }

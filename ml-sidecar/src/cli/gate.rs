@@ -39,6 +39,12 @@ pub struct GateArgs {
     /// Seconds that may be taken: when they are too few for all texts, a prefix of 2,000 tokens or more is measured
     #[arg(long, value_name = "SECONDS")]
     pub within: Option<f64>,
+    /// L2 norms (units of 2^-24) of the last changes that were added, oldest first: from 8 on the norm cap is asked
+    #[arg(long, value_delimiter = ',', value_name = "NORMS")]
+    pub norms: Vec<u64>,
+    /// End with exit code 1 unless the verdict is ACK; without it a verdict, whatever it is, is a success
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Loading or judging.
@@ -62,14 +68,14 @@ pub(super) fn run(cli: &Cli, args: &GateArgs) -> Result<(), Exit> {
     let update_id = checked.update_id();
     let change = change(checked, &args.child, &chain.context)?;
     let tokens = tokens(&model.checkpoint, &texts)?;
-    let candidate = Candidate { update_id, head: chain.head, state: &chain.state, change: &change, norms: &[] };
+    let candidate = Candidate { update_id, head: chain.head, state: &chain.state, change: &change, norms: &args.norms };
     let precision = cli.compute.precision;
     let compute = cli.compute.start()?;
     let judged = compute.run(|device| judge(&model.checkpoint, &chain, &tokens, &candidate, args.within, (device, precision)));
     let judgement = judged.or_usage()?;
     judgement.log();
-    println!("{judgement}");
-    Ok(())
+    say!("{judgement}");
+    if args.check && !judgement.is_ack() { Err(Exit::failure(format!("{}, expected ACK", judgement.verdict()))) } else { Ok(()) }
 }
 
 fn judge(

@@ -1,6 +1,6 @@
 //! `ml-sidecar generate`: what a model says, with and without an adapter.
 
-use std::{io::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use pol_kit::exit::{Exit, OrUsage as _};
@@ -65,19 +65,17 @@ pub(super) fn run(cli: &Cli, args: &GenerateArgs) -> Result<(), Exit> {
     let adapter = args.adapter.as_ref().map(|path| load_adapter(path, model.device())).transpose()?;
     let mut tokens = prompt.clone();
     let mut printed = checkpoint.tokenizer.decode(&tokens).or_usage()?;
-    print!("{printed}");
+    say_part!("{printed}");
     let mut failed = None;
     let mut on_token = |token| {
         tokens.push(token);
-        let shown = checkpoint.tokenizer.decode(&tokens).or_usage().and_then(|text| {
+        let shown = checkpoint.tokenizer.decode(&tokens).or_usage().map(|text| {
             // A character may come in several tokens: what is cut is printed when it is whole.
             let new = text.strip_prefix(printed.as_str()).filter(|new| !new.ends_with('\u{fffd}'));
             if let Some(new) = new {
-                print!("{new}");
-                std::io::stdout().flush()?;
+                say_part!("{new}");
                 printed = text;
             }
-            Ok(())
         });
         failed = shown.err();
         failed.is_none()
@@ -86,7 +84,7 @@ pub(super) fn run(cli: &Cli, args: &GenerateArgs) -> Result<(), Exit> {
     if let Some(exit) = failed {
         return Err(exit);
     }
-    println!();
+    say!("");
     if end == End::Positions {
         tracing::warn!(target: "polai::ml", positions = model.config().positions, "the model has no position left");
     }

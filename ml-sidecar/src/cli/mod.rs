@@ -8,8 +8,12 @@ mod eval;
 mod gate;
 mod generate;
 mod model;
+mod model_chain;
+mod plan;
+mod serve;
 mod texts;
 mod train;
+mod trainer;
 
 pub use adapter::{AdapterCommand, load_adapter};
 pub use chain::{Chain, ChainArgs};
@@ -19,8 +23,12 @@ pub use eval::EvalArgs;
 pub use gate::GateArgs;
 pub use generate::GenerateArgs;
 pub use model::{ModelArgs, ModelCacheArgs, ModelCommand, Opened};
+pub use model_chain::ModelChainArgs;
+pub use plan::PlanArgs;
+pub use serve::{BlsKey, Role, ServeArgs, ServiceArgs};
 pub use texts::{TEXT_FILE_BYTES_MAX, read_texts};
 pub use train::TrainArgs;
+pub use trainer::TrainerArgs;
 
 use clap::{Args, Parser, Subcommand};
 use pol_kit::{config::DataDirArgs, exit::Exit, telemetry::LogArgs};
@@ -79,6 +87,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Judge a delta by the loss of DEV_TEXTS before and after it
     Gate(GateArgs),
+    /// Follow the chain, judge candidates and tell the verdicts: the service polai.sidecar.v1
+    Serve(Box<ServeArgs>),
     /// Loss of a model on texts, with or without an adapter
     Eval(EvalArgs),
     /// Continue a text, with or without an adapter
@@ -116,12 +126,13 @@ pub struct DataArgs {
 pub fn run(cli: &Cli) -> Result<(), Exit> {
     match &cli.command {
         Command::Device => {
-            println!("{}", cli.compute.start()?.device());
+            say!("{}", cli.compute.start()?.device());
             Ok(())
         }
         Command::Model(command) => model::run(cli, command),
         Command::Train(args) => train::run(cli, args),
         Command::Gate(args) => gate::run(cli, args),
+        Command::Serve(args) => serve::run(cli, args),
         Command::Eval(args) => eval::run(cli, args),
         Command::Generate(args) => generate::run(cli, args),
         Command::Delta(command) => delta::run(cli, command),

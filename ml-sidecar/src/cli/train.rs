@@ -1,4 +1,4 @@
-//! `ml-sidecar train`: a training on this machine, without a chain's clock or network.
+//! `ml-sidecar train`: a training on this machine, without a chain's clock or network; or, with `--dht`, a trainer that follows a chain.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,47 +17,40 @@ use pol_kit::{
     fs::{Access, write_durably},
 };
 
-use super::{ChainArgs, Cli, ModelArgs, chain::Chain};
+use super::{ChainArgs, Cli, ModelArgs, Role, ServeArgs, ServiceArgs, TrainerArgs, chain::Chain, serve};
 use crate::{
     adapter::{export, read_state, write_state},
     checkpoint::{Checkpoint, CheckpointError},
-    data::{CacheArgs, SourceArgs, Texts},
+    data::{DatasetsArgs, Texts},
     device::Device,
-    hub::HubArgs,
     local,
     precision::Precision,
     session::{self, Author, Plan, Session, SessionError, Trained},
-    train::{AdamW, Step, TrainerOptions},
+    texts::DevTextsArgs,
+    train::Step,
     update::Residual,
 };
+
+/// Steps, when nobody says how many.
+const STEPS: u64 = 200;
+/// The feed's default address.
+const FEED: &str = "http://127.0.0.1:8553";
 
 /// Flags of `train`.
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
     /// The delta to write
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// Steps
-    #[arg(long, default_value_t = 200, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub steps: u64,
-    /// Further steps with the values that the delta carries alone; by default as many
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    pub refining_steps: Option<u64>,
-    /// Sequences of a step
-    #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
-    pub batch: u16,
-    /// Predicted tokens of a sequence
-    #[arg(long, default_value_t = 128, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=131_072))]
-    pub length: u32,
-    /// Learning rate
-    #[arg(long, default_value_t = 1e-3, value_name = "NUMBER", value_parser = rate)]
-    pub learning_rate: f64,
-    /// Where chance begins: dropout, and the order of the texts
-    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
-    pub seed: u64,
-    /// Keep only the inputs of layers and compute the rest twice: less memory for more time
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["dht", "list_datasets"])]
+    pub out: Option<PathBuf>,
+    /// List the datasets that --datasets knows, and end
     #[arg(long)]
-    pub recompute: bool,
+    pub list_datasets: bool,
+    /// How long, and on what.
+    #[command(flatten)]
+    pub trainer: TrainerArgs,
+    /// Where the chain is, for a trainer that follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -73,19 +66,54 @@ pub struct TrainArgs {
     /// Folder for PEFT of all that was trained, of which a delta carries the largest part only
     #[arg(long, value_name = "FOLDER")]
     pub adapter_out: Option<PathBuf>,
-    /// The texts.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Where data is kept.
-    #[command(flatten)]
-    pub cache: CacheArgs,
-    /// The hub.
-    #[command(flatten)]
-    pub hub: HubArgs,
 }
 
-fn rate(text: &str) -> Result<f64, &'static str> {
-    text.parse().ok().filter(|number| *number > 0.0 && *number <= 1.0).ok_or("expected a number above 0 and up to 1")
+/// Flags of a trainer that follows a chain, round after round, until it is stopped: like `serve --roles train`.
+#[derive(Debug, Clone, Args)]
+pub struct FollowArgs {
+    /// gRPC of pol-dht: follow the chain of --chain, and offer what passes the own gate
+    #[arg(long, value_name = "URL", conflicts_with_all = ["out", "head", "state", "residual", "state_out", "adapter_out"])]
+    pub dht: Option<String>,
+    /// The execution client's feed
+    #[arg(long, env = "EL_FEED_URL", default_value = FEED, value_name = "URL", requires = "dht")]
+    pub feed: String,
+    /// Port of the gRPC service polai.sidecar.v1, on loopback
+    #[arg(long, env = "SIDECAR_PORT", default_value_t = 8560, value_name = "PORT", requires = "dht")]
+    pub port: u16,
+    /// Port of /metrics and /health, on loopback
+    #[arg(long, env = "SIDECAR_METRICS_PORT", default_value_t = 8561, value_name = "PORT", requires = "dht")]
+    pub metrics_port: u16,
+    /// The trainer's Ed25519 key: 64 hex digits, or a private file with them; by default secrets_data/trainer.key in the data directory
+    #[arg(
+        long,
+        visible_alias = "trainer-key",
+        env = "TRAINER_KEY",
+        hide_env_values = true,
+        value_name = "FILE|HEX",
+        requires = "dht"
+    )]
+    pub peer_id: Option<String>,
+    /// The gate's texts.
+    #[command(flatten)]
+    pub texts: DevTextsArgs,
+}
+
+impl TrainArgs {
+    /// The same as a service.
+    fn service(&self, dht: &str) -> ServeArgs {
+        let follow = &self.follow;
+        let service = ServiceArgs {
+            chain: self.chain.chain.clone(),
+            dht: dht.to_owned(),
+            feed: follow.feed.clone(),
+            port: follow.port,
+            metrics_port: follow.metrics_port,
+            trainer_key: follow.peer_id.clone(),
+            public_key: None,
+        };
+        let (model, trainer) = (self.model.clone(), self.trainer.clone());
+        ServeArgs { roles: vec![Role::Train], model, texts: follow.texts.clone(), service, trainer }
+    }
 }
 
 /// Loading or training.
@@ -97,47 +125,43 @@ enum TrainingError {
     Session(#[from] SessionError),
 }
 
-impl TrainArgs {
-    fn plan(&self) -> Plan {
-        let optimizer = AdamW { learning_rate: self.learning_rate, ..AdamW::default() };
-        let options = TrainerOptions { optimizer, seed: self.seed, recompute: self.recompute, ..TrainerOptions::default() };
-        Plan {
-            steps: self.steps,
-            refining_steps: self.refining_steps.unwrap_or(self.steps),
-            sequences: self.batch.into(),
-            length: self.length as usize,
-            options,
-        }
+pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
+    if args.list_datasets {
+        DatasetsArgs {}.run();
+        return Ok(());
+    }
+    match (&args.follow.dht, &args.out) {
+        (Some(dht), _) => serve::run(cli, &args.service(dht)),
+        (None, Some(out)) => run_alone(cli, args, out),
+        (None, None) => Err(Exit::usage("--out FILE, or --dht URL")),
     }
 }
 
-pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
-    let model = args.model.open(cli)?;
+fn run_alone(cli: &Cli, args: &TrainArgs, out: &Path) -> Result<(), Exit> {
+    let (trainer, model) = (&args.trainer, args.model.open(cli)?);
     let chain = args.chain.open(&model)?;
     let residual = read_residual(args.residual.as_deref(), &chain.state)?;
-    let texts = args.source.texts(&args.cache.acquisition(&args.hub, &cli.data.data_dir)?)?;
+    let texts = trainer.source.texts(&trainer.cache.acquisition(&trainer.hub, &cli.data.data_dir)?)?;
     let precision = cli.compute.precision;
     let compute = cli.compute.start()?;
     let checkpoint = &model.checkpoint;
-    let key = local::key(args.seed);
+    let key = local::key(trainer.plan.seed);
     let author = Author { context: &chain.context, head: chain.head, slot: 0, key: &key };
     let trained = compute.run(|device| {
-        let mut own = residual.clone();
-        let trained = train(checkpoint, &chain.state, &mut own, &texts, &args.plan(), &author, (device, precision))?;
-        Ok::<_, TrainingError>((own, trained))
+        train(checkpoint, &chain.state, residual.clone(), &texts, &trainer.plan.plan(STEPS), &author, (device, precision))
     });
-    let (residual, Trained { delta, adapter, .. }) = trained.or_usage()?;
-    write(args, &chain, delta, residual)?;
-    match &args.adapter_out {
-        Some(folder) => export(&adapter, &args.model.model, folder).or_usage(),
-        None => Ok(()),
+    let Trained { delta, adapter, residual, .. } = trained.or_usage()?;
+    write((args, out), &chain, delta, residual)?;
+    match (&args.adapter_out, adapter) {
+        (Some(folder), Some(adapter)) => export(&adapter, &args.model.model, folder).or_usage(),
+        _ => Ok(()),
     }
 }
 
 fn train(
     checkpoint: &Checkpoint,
     state: &State,
-    residual: &mut Residual,
+    residual: Residual,
     texts: &Texts,
     plan: &Plan,
     author: &Author<'_>,
@@ -173,18 +197,18 @@ fn read_residual(path: Option<&Path>, state: &State) -> Result<Residual, Exit> {
     Residual::from_units(*kept.shape(), kept.values().to_vec()).or_usage()
 }
 
-fn write(args: &TrainArgs, chain: &Chain, delta: CheckedDelta, mut residual: Residual) -> Result<(), Exit> {
-    let at = |error: std::io::Error| Exit::usage(error).context(args.out.display().to_string());
-    write_durably(&args.out, delta.as_bytes(), Access::Everybody).map_err(at)?;
+fn write((args, out): (&TrainArgs, &Path), chain: &Chain, delta: CheckedDelta, mut residual: Residual) -> Result<(), Exit> {
+    let at = |error: std::io::Error| Exit::usage(error).context(out.display().to_string());
+    write_durably(out, delta.as_bytes(), Access::Everybody).map_err(at)?;
     let (id, size, changes) = (delta.update_id(), delta.as_bytes().len(), delta.change_count());
     let change = Change::from(delta);
     residual.subtract(&change);
     let mut state = chain.state.clone();
     let root = state.apply(&change).or_usage()?.root;
-    println!("{}: {size} bytes, {changes} of {} values", args.out.display(), state.values().len());
-    println!("update id    {id}");
-    println!("model head   {} -> {}", chain.head, model_head::child(chain.head, id));
-    println!("state root   {} -> {root}", chain.state.root());
+    say!("{}: {size} bytes, {changes} of {} values", out.display(), state.values().len());
+    say!("update id    {id}");
+    say!("model head   {} -> {}", chain.head, model_head::child(chain.head, id));
+    say!("state root   {} -> {root}", chain.state.root());
     if let Some(path) = &args.state_out {
         write_state(&state, path).or_usage()?;
     }

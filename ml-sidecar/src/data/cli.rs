@@ -138,7 +138,7 @@ pub struct DatasetsArgs {}
 impl DatasetsArgs {
     /// Prints the table.
     pub fn run(self) {
-        print!("{}", report::list());
+        say_part!("{}", report::list());
     }
 }
 
@@ -177,17 +177,17 @@ impl DataCommand {
             Self::Fetch(source) => {
                 let texts = source.texts(acquisition)?;
                 match &texts {
-                    Texts::Set(set) => println!("{} texts in {}", set.count(), set.folder().display()),
-                    Texts::Corpus(_) => println!("the built-in corpus: nothing to fetch (--auto-data or --datasets ask the hub)"),
+                    Texts::Set(set) => say!("{} texts in {}", set.count(), set.folder().display()),
+                    Texts::Corpus(_) => say!("the built-in corpus: nothing to fetch (--auto-data or --datasets ask the hub)"),
                 }
             }
-            Self::Stats(source) => print!("{}", Statistics::of(&source.texts(acquisition)?).or_usage()?),
+            Self::Stats(source) => say_part!("{}", Statistics::of(&source.texts(acquisition)?).or_usage()?),
             Self::Preview(preview) => {
                 let texts = preview.source.texts(acquisition)?;
                 for number in 0..preview.show.min(texts.count()) {
                     let text = texts.get(number).or_usage()?;
                     let cut: String = text.chars().take(preview.chars).collect();
-                    println!("--- {number}\n{cut}{}", if cut.len() < text.len() { " ..." } else { "" });
+                    say!("--- {number}\n{cut}{}", if cut.len() < text.len() { " ..." } else { "" });
                 }
             }
         }

@@ -170,6 +170,20 @@ impl Gate {
         Ok(Judgement { ruling, losses, texts, tokens, result_root: Some(result_root), seconds: seconds(), ..empty })
     }
 
+    /// Measures the losses with a head's state on all texts, so that the first candidate on it need not wait for them.
+    ///
+    /// # Errors
+    /// [`GateError`].
+    pub fn measure_before(&mut self, head: ModelHead, state: &State) -> Result<(), GateError> {
+        let (order, root) = ((0..self.texts.len()).collect::<Vec<_>>(), state.root());
+        let missing = self.before.missing(head, root, &order);
+        if !missing.is_empty() {
+            let losses = self.measure(&Adapter::from_state(state, self.model.device())?, &missing)?;
+            self.before.keep(head, root, &missing, &losses);
+        }
+        Ok(())
+    }
+
     /// Texts to measure, in the order in which their losses are added.
     fn choose(&self, update_id: UpdateId, extent: Extent) -> (Vec<usize>, TextSet) {
         let Extent::Prefix { tokens: wanted, public_key } = extent else {

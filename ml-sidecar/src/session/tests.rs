@@ -43,7 +43,7 @@ fn plan(steps: u64, refining_steps: u64) -> Plan {
     Plan { steps, refining_steps, sequences: 4, length: 48, options: TrainerOptions { optimizer, ..TrainerOptions::default() } }
 }
 
-fn trained(world: &World, plan: Plan, residual: &mut Residual) -> Result<Trained, SessionError> {
+fn trained(world: &World, plan: Plan, residual: Residual) -> Result<Trained, SessionError> {
     let texts = CorpusSet::new(5, &[], 500);
     let key = SigningKey::from_bytes(&[2; 32]);
     let author = Author { context: &world.context, head: world.context.genesis_id.into(), slot: 7, key: &key };
@@ -55,14 +55,14 @@ fn trained(world: &World, plan: Plan, residual: &mut Residual) -> Result<Trained
 fn one_seed_is_one_delta_and_it_says_what_it_cost() {
     let cache = tempfile::tempdir().unwrap();
     let world = world(cache.path());
-    let run = || trained(&world, plan(3, 2), &mut Residual::new(world.context.shape)).unwrap();
+    let run = || trained(&world, plan(3, 2), Residual::new(world.context.shape)).unwrap();
     let (one, other) = (run(), run());
     assert!(one.delta.as_bytes() == other.delta.as_bytes());
     let claims = one.delta.header().claims;
     assert_eq!((claims.inner_steps, claims.slot), (5, 7));
     assert_eq!((u64::from(claims.tokens_seen), one.tokens), (5 * 4 * 48, 5 * 4 * 48));
     let other_seed = Plan { options: TrainerOptions { seed: 9, ..plan(3, 2).options }, ..plan(3, 2) };
-    let other = trained(&world, other_seed, &mut Residual::new(world.context.shape)).unwrap();
+    let other = trained(&world, other_seed, Residual::new(world.context.shape)).unwrap();
     assert!(one.delta.as_bytes() != other.delta.as_bytes());
 }
 
@@ -74,7 +74,7 @@ fn a_refined_delta_lowers_the_loss_more_than_a_cut_one() {
     let held_out: Vec<Vec<u32>> =
         (0..12).map(|text| world.checkpoint.tokens(&crate::corpus::Corpus::new(77, &[]).get(text)).unwrap()).collect();
     let loss = |plan| {
-        let delta = trained(&world, plan, &mut Residual::new(world.context.shape)).unwrap().delta;
+        let delta = trained(&world, plan, Residual::new(world.context.shape)).unwrap().delta;
         let mut state = world.state.clone();
         state.apply(&delta.into()).unwrap();
         let adapter = Adapter::from_state(&state, Device::cpu()).unwrap();
@@ -89,10 +89,9 @@ fn a_refined_delta_lowers_the_loss_more_than_a_cut_one() {
 fn the_residual_takes_up_all_that_was_trained() {
     let cache = tempfile::tempdir().unwrap();
     let world = world(cache.path());
-    let mut residual = Residual::new(world.context.shape);
-    let first = trained(&world, plan(2, 0), &mut residual).unwrap();
+    let first = trained(&world, plan(2, 0), Residual::new(world.context.shape)).unwrap();
     let start = Adapter::from_state(&world.state, Device::cpu()).unwrap();
-    assert_eq!(residual.units(), difference(&start, &first.adapter).unwrap());
+    assert_eq!(first.residual.units(), crate::update::difference(&start, &first.adapter.unwrap()).unwrap());
 }
 
 #[test]
@@ -109,6 +108,56 @@ fn texts_without_a_token_end_the_training_with_an_error() {
     }
     let cache = tempfile::tempdir().unwrap();
     let world = world(cache.path());
-    let mut sequences = Sequences::new(&Nothing, &world.checkpoint, 1);
+    let mut sequences = Sequences::new(&Nothing, &world.checkpoint, Place::new(1), Samples::default());
     assert!(matches!(sequences.take(50), Err(SessionError::Empty)));
+}
+
+/// Where a training is killed does not show in what it makes: in the middle of either part, and between them.
+#[test]
+fn a_training_that_is_taken_up_again_gives_the_same_delta_byte_for_byte() {
+    let cache = tempfile::tempdir().unwrap();
+    let world = world(cache.path());
+    let texts = CorpusSet::new(5, &[], 500);
+    let key = SigningKey::from_bytes(&[2; 32]);
+    let author = Author { context: &world.context, head: world.context.genesis_id.into(), slot: 7, key: &key };
+    let session = Session { model: &world.model, checkpoint: &world.checkpoint, texts: &texts, plan: plan(3, 2) };
+    let mut residual = Residual::new(world.context.shape);
+    residual.add(&vec![3; world.context.shape.value_count() as usize]).unwrap();
+    let begin = || Work::begin(session, &world.state, author, residual.clone(), Place::new(3)).unwrap();
+    let to_the_end = |mut work: Work<'_>| {
+        while work.step().unwrap().is_some() {}
+        work.finish().unwrap()
+    };
+    let straight = to_the_end(begin());
+    assert!(straight.delta.header().claims.samples != pol_core::Hash32::ZERO);
+    for stop in 0..=5 {
+        let mut work = begin();
+        let losses: Vec<f64> = (0..stop).map(|_| work.step().unwrap().unwrap().loss).collect();
+        assert_eq!(losses.len(), stop);
+        let resumed = to_the_end(Work::resume(session, &world.state, author, work.keep().unwrap()).unwrap());
+        assert!(resumed.delta.as_bytes() == straight.delta.as_bytes(), "stopped after {stop} steps");
+        assert_eq!((resumed.residual, resumed.place), (straight.residual.clone(), straight.place.clone()));
+    }
+}
+
+#[test]
+fn what_was_trained_is_in_the_residual_when_a_training_is_given_up() {
+    let cache = tempfile::tempdir().unwrap();
+    let world = world(cache.path());
+    let texts = CorpusSet::new(5, &[], 500);
+    let key = SigningKey::from_bytes(&[2; 32]);
+    let author = Author { context: &world.context, head: world.context.genesis_id.into(), slot: 7, key: &key };
+    let session = Session { model: &world.model, checkpoint: &world.checkpoint, texts: &texts, plan: plan(3, 2) };
+    let given_up = |steps: usize| {
+        let mut work = Work::begin(session, &world.state, author, Residual::new(world.context.shape), Place::new(0)).unwrap();
+        (0..steps).for_each(|_| assert!(work.step().unwrap().is_some()));
+        work.give_up().unwrap()
+    };
+    let (nothing, start) = given_up(0);
+    assert!(nothing.units().iter().all(|unit| *unit == 0) && start == Place::new(0));
+    let (after_all, _) = given_up(3);
+    assert_eq!(after_all, trained(&world, plan(3, 0), Residual::new(world.context.shape)).unwrap().residual);
+    // The second part refines what is in the residual already.
+    let (refined, place) = given_up(4);
+    assert!(refined == after_all && place.cursor.place > 0);
 }

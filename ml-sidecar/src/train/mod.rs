@@ -144,16 +144,25 @@ impl Trainer {
     /// [`TrainError::State`], [`TrainError::Torch`].
     pub fn resume(adapter: &Adapter, options: TrainerOptions, state: &OptimizerState) -> Result<Self, TrainError> {
         let mut trainer = Self::new(adapter, options)?;
-        let expected = trainer.flat.numel();
-        for (moment, values) in [(&mut trainer.first_moment, &state.first), (&mut trainer.second_moment, &state.second)] {
+        trainer.restore(state)?;
+        Ok(trainer)
+    }
+
+    /// Takes moments and number of steps over; the adapter is the one that they were made with.
+    ///
+    /// # Errors
+    /// [`TrainError::State`], [`TrainError::Torch`].
+    pub fn restore(&mut self, state: &OptimizerState) -> Result<(), TrainError> {
+        let expected = self.flat.numel();
+        for (moment, values) in [(&mut self.first_moment, &state.first), (&mut self.second_moment, &state.second)] {
             if values.len() != expected {
                 return Err(TrainError::State { found: values.len(), expected });
             }
             let values = Tensor::f_from_slice(values).map_err(TorchError::from)?;
             moment.f_copy_(&values).map_err(TorchError::from)?;
         }
-        trainer.steps = state.steps;
-        Ok(trainer)
+        self.steps = state.steps;
+        Ok(())
     }
 
     /// Moments and number of steps: with the adapter's values all that a trainer is.

@@ -104,7 +104,7 @@ pub enum WeightError {
 }
 
 /// A checkpoint in whatever format. Names, shapes and the order of rows are Hugging Face's.
-pub trait WeightSource: std::fmt::Debug {
+pub trait WeightSource: std::fmt::Debug + Send + Sync {
     /// Names of all tensors.
     fn names(&self) -> Vec<&str>;
 

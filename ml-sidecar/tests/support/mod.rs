@@ -8,7 +8,14 @@ use std::{
     process::{Command, Output},
 };
 
-use ml_sidecar::embedded::{self, Recipe};
+use ml_sidecar::{
+    embedded::{self, Recipe},
+    local,
+};
+use pol_core::{
+    Hash32, ModelHead,
+    delta::{Claims, Profile, encode},
+};
 
 /// A model that is made in seconds and can learn.
 pub(crate) const SMALL: Recipe = Recipe {
@@ -82,5 +89,18 @@ impl World {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.lines().count() == 1 && said.contains(part), "{arguments:?}: {said:?}, expected {part:?}");
+    }
+
+    /// A delta of the right form and of a trained one's size (up to 0.06) that nobody trained.
+    pub(crate) fn random_delta(&self) -> String {
+        let folder = Path::new(self.model());
+        let checkpoint = ml_sidecar::checkpoint::Checkpoint::open(folder).unwrap();
+        let context = local::context(local::manifest_hash(folder).unwrap(), checkpoint.config.shape, Profile::F16x20);
+        let noise = |index: u32| i32::from_le_bytes(*pol_core::sha256(&[&index.to_le_bytes()]).first_chunk().unwrap()) / 2_048;
+        let change: Vec<i32> = (0..context.shape.value_count()).map(noise).collect();
+        let head: ModelHead = context.genesis_id.into();
+        let claims = Claims { model_head: head, slot: 0, samples: Hash32::ZERO, inner_steps: 1, tokens_seen: 1 };
+        let delta = encode(&context, &claims, &change).unwrap().sign(&local::key(1));
+        self.write("random.pld", delta.as_bytes())
     }
 }

@@ -1,72 +1,27 @@
 //! Nodes of one machine, for tests: `pol-execution` and `pol-beacon` on a genesis that `polai` made.
 
+pub mod clients;
+mod home;
+pub mod up;
+
+pub use home::{Plan, SEED, program};
+
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use home::{Home, Process, now};
 use serde_json::Value;
-use tempfile::TempDir;
 
 #[path = "../../ports.rs"]
 mod ports;
-pub mod up;
-
-/// Everybody's.
-pub const SEED: &str = "3333333333333333333333333333333333333333333333333333333333333333";
-
-/// A program of this workspace, as cargo built it beside this test.
-///
-/// # Panics
-/// It is not there.
-pub fn program(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("the test's own path");
-    let folder = test.parent().and_then(Path::parent).expect("target/debug/deps");
-    let program = folder.join(name);
-    assert!(program.exists(), "{} is not there: cargo build --workspace", program.display());
-    program
-}
-
-/// Where a test keeps what a chain must know of its model.
-const MODEL_TABLES: &str = "model.toml";
-
-/// Of a small model that does not exist: such a chain has empty AI blocks only.
-fn model_tables() -> String {
-    let (hash, losses) = ("07".repeat(32), vec!["2000000000"; 32].join(", "));
-    format!(
-        "[model]\nmanifest_hash = \"{hash}\"\nlayers = 2\nhidden = 64\nquery = 64\nkey_value = 32\nintermediate = 96\n\n\
-         [gate]\ndev_texts_hash = \"{hash}\"\nreference_losses = [{losses}]\n"
-    )
-}
-
-/// A process that ends with its owner.
-#[derive(Debug)]
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// What a chain is made with.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// Validators, all of them this node's.
-    pub validators: u32,
-    /// Seconds of a slot.
-    pub slot_seconds: u64,
-}
 
 /// One node.
 #[derive(Debug)]
 pub struct Node {
     plan: Plan,
-    directory: TempDir,
+    home: Home,
     ports: [u16; 7],
     execution: Option<Process>,
     beacon: Option<Process>,
@@ -78,45 +33,24 @@ impl Node {
     /// # Panics
     /// It does not start.
     pub fn start(plan: Plan) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let model = directory.path().join(MODEL_TABLES);
-        fs::write(&model, model_tables()).expect("a disk");
-        let mut node = Self { plan, directory, ports: ports::free_ports(), execution: None, beacon: None };
-        let (validators, seconds) = (plan.validators.to_string(), plan.slot_seconds.to_string());
-        let genesis_time = (now() + 8).to_string();
-        let mut command = node.command("polai");
-        command.arg("genesis").args(["--validators", &validators, "--slot-seconds", &seconds, "--genesis-time", &genesis_time]);
-        // Any machine seals in time, a busy one too.
-        command.args(["--seed", SEED, "--difficulty-floor", "64"]).arg("--model").arg(model);
-        let made = command.status().expect("polai");
-        assert!(made.success(), "polai genesis: {}", node.log("polai"));
+        let home = Home::new();
+        home.make_chain(plan, now() + 8);
+        let mut node = Self { plan, home, ports: ports::free_ports(), execution: None, beacon: None };
         node.start_execution();
         node.start_beacon();
         node
     }
 
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(program(name));
-        let log = fs::File::options().create(true).append(true).open(self.log_path(name)).expect("a log");
-        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        command.arg("--data-dir").arg(self.directory.path().join("data"));
-        command
-    }
-
-    fn log_path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(format!("{name}.log"))
-    }
-
     /// What a program has logged.
     pub fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.log_path(name)).unwrap_or_default()
+        self.home.log(name)
     }
 
     /// Starts the execution client, anew when it runs.
     pub fn start_execution(&mut self) {
         self.execution = None;
         let [http, auth, ai, feed, metrics, ..] = self.ports.map(|port| port.to_string());
-        let mut command = self.command("pol-execution");
+        let mut command = self.home.command("pol-execution");
         command.args(["--http.port", &http, "--authrpc.port", &auth, "--ai-engine.port", &ai]);
         command.args(["--feed.port", &feed, "--metrics.port", &metrics]);
         self.execution = Some(Process(command.spawn().expect("pol-execution")));
@@ -126,7 +60,7 @@ impl Node {
     pub fn start_beacon(&mut self) {
         self.beacon = None;
         let [_, auth, ai, _, _, rest, metrics] = self.ports.map(|port| port.to_string());
-        let mut command = self.command("pol-beacon");
+        let mut command = self.home.command("pol-beacon");
         let last = self.plan.validators.saturating_sub(1);
         command.args(["--validators", &format!("0-{last}"), "--genesis-seed", SEED, "--dht", "", "--sidecar", ""]);
         command.args([
@@ -191,9 +125,4 @@ impl Node {
             thread::sleep(Duration::from_millis(200));
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "tests of whole nodes run by the machine's clock")]
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

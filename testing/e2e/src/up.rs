@@ -12,7 +12,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{MODEL_TABLES, model_tables, ports, program};
+use crate::{
+    home::{MODEL_TABLES, model_tables},
+    ports, program,
+};
 
 /// A folder, and the `polai up` that runs in it.
 #[derive(Debug)]

@@ -1,19 +1,22 @@
 //! A node in a process of its own, so that what an attack costs it can be measured.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 use pol_dht::verify::Standing;
 use tempfile::{TempDir, tempdir};
 
 use super::{
     Running, ack,
-    child::{Process, say, told_blocking},
+    child::{self, Process, say, told_blocking},
     eventually, update, validators,
 };
 
 /// Members that the victim knows, each with an ACK of update 0 that it holds.
 pub(crate) const MEMBERS: u8 = 64;
+
+/// What the victim's memory may grow by in any attack, bytes: its caches (24 MiB of the database's) and buffers fill, and that is all.
+pub(crate) const GROWTH_MAX: u64 = 96 << 20;
 
 /// What a victim says about itself.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +88,7 @@ impl Victim {
             if wanted(&state) {
                 return state;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("not {what} within 60 s: {:?}", self.state());
     }
@@ -96,8 +99,23 @@ impl Victim {
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
     }
 
+    /// An honest node beside it, which knows the members.
+    pub(crate) fn neighbour(&self) -> (Running, TempDir) {
+        let dir = tempdir().unwrap();
+        let neighbour = Running::start(dir.path(), vec![self.address.clone()]);
+        neighbour.node.set_validators(validators(MEMBERS)).unwrap();
+        (neighbour, dir)
+    }
+
+    /// It needs no more memory than [`GROWTH_MAX`] beyond what it did.
+    pub(crate) fn grew_little_since(&mut self, before: u64) {
+        let growth = self.memory().saturating_sub(before);
+        println!("{:?}, memory grew by {} KiB", self.state(), growth >> 10);
+        assert!(growth < GROWTH_MAX, "{growth}");
+    }
+
     /// A neighbour can still give it a record and get one, and how long that took.
-    pub(crate) async fn serves(&mut self, neighbour: &Running, number: u64) -> std::time::Duration {
+    pub(crate) async fn serves(&mut self, neighbour: &Running, number: u64) -> Duration {
         let start = std::time::Instant::now();
         let before = self.state().records.0;
         let signed = ack(update(number), 1);
@@ -106,5 +124,51 @@ impl Victim {
         let got = || async { (neighbour.node.acks(update(0), 1_000).unwrap().len() == usize::from(MEMBERS)).then_some(()) };
         eventually("the victim's records", got).await;
         start.elapsed()
+    }
+}
+
+/// A victim, and an honest neighbour that it serves while it is attacked.
+pub(crate) struct Besieged {
+    /// Who is attacked.
+    pub(crate) victim: Victim,
+    neighbour: Running,
+    memory_before: u64,
+    _dir: TempDir,
+}
+
+impl Besieged {
+    /// Both, with the neighbour served once; None in the victim's own process, when that has ended.
+    pub(crate) async fn start(test: &str) -> Option<Self> {
+        if let Some(directory) = child::directory() {
+            run(&directory, false).await;
+            return None;
+        }
+        let mut victim = Victim::start(test);
+        let (neighbour, dir) = victim.neighbour();
+        victim.serves(&neighbour, 7).await;
+        let memory_before = victim.memory();
+        Some(Self { victim, neighbour, memory_before, _dir: dir })
+    }
+
+    /// The victim's peer id.
+    pub(crate) async fn victims_peer(&self) -> PeerId {
+        self.neighbour.node.peers().await.unwrap()[0].peer
+    }
+
+    /// The neighbour is served that often, each time within 10 seconds.
+    pub(crate) async fn serves(&mut self, rounds: u64, pause: Duration) {
+        for round in 0..rounds {
+            let took = self.victim.serves(&self.neighbour, 100 + round).await;
+            assert!(took < Duration::from_secs(10), "{took:?}");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The end: the attack cost no more memory than [`GROWTH_MAX`].
+    pub(crate) async fn cost_is_bounded(mut self) -> State {
+        let state = self.victim.state();
+        self.victim.grew_little_since(self.memory_before);
+        self.neighbour.stop().await;
+        state
     }
 }

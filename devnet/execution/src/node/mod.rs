@@ -44,6 +44,8 @@ pub struct Node {
     pub chain: Chain,
     /// Its Engine API, as the port serves it.
     pub engine: Engine,
+    /// Its mempool: [`crate::pool::gossip`] joins it to a network.
+    pub pool: Pool,
 }
 
 /// The parts of the library that a node is made of.
@@ -87,10 +89,10 @@ impl Node {
         tasks.child("pool").spawn_until_stopped("follower", follow(chain.clone(), pool.clone()));
         let engine = Engine::new(chain.clone(), payloads);
         let addresses = ports.addresses;
-        let eth = Eth::new(chain.clone(), pool);
+        let eth = Eth::new(chain.clone(), pool.clone());
         let served = Served { chain: chain.clone(), eth, engine: engine.clone(), ai, secret, clock, health };
         ports.serve(served, registry, tasks)?;
-        Ok(Self { addresses, chain, engine })
+        Ok(Self { addresses, chain, engine, pool })
     }
 }
 

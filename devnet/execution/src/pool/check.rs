@@ -16,6 +16,12 @@ use crate::{execute::Executor, limits, state::AccountFields};
 /// Why a transaction is refused: its sender's fault, unless said otherwise. The texts begin as geth's do, because wallets read them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
+    /// Its bytes are no transaction.
+    #[error("failed to decode signed transaction: {0}")]
+    Undecodable(String),
+    /// Nobody signed it.
+    #[error("invalid sender")]
+    Signer,
     /// It is here.
     #[error("already known")]
     AlreadyKnown,

@@ -14,9 +14,13 @@
 
 mod best;
 mod check;
+mod decode;
+mod gossip;
 
 pub use best::Best;
 pub use check::PoolError;
+pub use decode::decode;
+pub use gossip::gossip;
 
 use std::{
     collections::BTreeMap,
@@ -222,5 +226,8 @@ impl Held {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod gossip_tests;
 #[cfg(test)]
 mod tests;

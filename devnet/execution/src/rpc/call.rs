@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_consensus::TxType;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_evm::{
     EthEvmFactory, Evm as _, EvmEnv, EvmFactory as _,
@@ -10,7 +11,7 @@ use alloy_evm::{
     rpc::TryIntoTxEnv as _,
 };
 use alloy_primitives::{Bytes, TxKind, U64, U256};
-use alloy_rpc_types_eth::{BlockOverrides, FeeHistory, TransactionRequest, state::StateOverride};
+use alloy_rpc_types_eth::{AccessListResult, BlockOverrides, FeeHistory, TransactionRequest, state::StateOverride};
 use jsonrpsee::{core::RpcResult, proc_macros::rpc, types::ErrorObjectOwned};
 use revm::{
     context::{
@@ -19,6 +20,7 @@ use revm::{
     },
     database::{State, WrapDatabaseRef},
 };
+use revm_inspectors::access_list::AccessListInspector;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -53,6 +55,15 @@ pub trait CallApi {
         block: Option<BlockId>,
         state: Option<StateOverride>,
     ) -> RpcResult<U64>;
+
+    /// The accounts and slots that a transaction touches, and the gas it needs when it names them.
+    #[method(name = "createAccessList")]
+    async fn create_access_list(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        state: Option<StateOverride>,
+    ) -> RpcResult<AccessListResult>;
 
     /// A price with which a legacy transaction goes into the next blocks.
     #[method(name = "gasPrice")]
@@ -95,7 +106,7 @@ impl Calls {
     }
 
     /// Runs on a thread that may block, when there is a place.
-    async fn run<T: Send + 'static>(&self, f: impl FnOnce(&Eth) -> RpcResult<T> + Send + 'static) -> RpcResult<T> {
+    pub(super) async fn run<T: Send + 'static>(&self, f: impl FnOnce(&Eth) -> RpcResult<T> + Send + 'static) -> RpcResult<T> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|error| internal(&error))?;
         let eth = self.eth.clone();
         let thread = move || {
@@ -188,6 +199,27 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// What it touches beside itself, by address; then its gas when it says so beforehand.
+    fn access_list(mut self) -> RpcResult<AccessListResult> {
+        let gas = self.transaction.gas_limit.min(self.allowance()?);
+        let mut inspector = AccessListInspector::new(self.transaction.access_list.clone());
+        let (database, env) = (self.database()?, self.env.clone());
+        let mut evm = EthEvmFactory::default().create_evm_with_inspector(database, env, &mut inspector);
+        let transaction = TxEnv { gas_limit: gas, ..self.transaction.clone() };
+        evm.transact_raw(transaction).map_err(|error| refusal(SERVER, error))?;
+        drop(evm);
+        let mut list = inspector.into_access_list();
+        list.0.sort_by_key(|item| item.address);
+        self.transaction.access_list = list.clone();
+        // A legacy transaction has no place for one.
+        self.transaction.tx_type = self.transaction.tx_type.max(u8::from(TxType::Eip2930));
+        let ran = self.run(gas)?;
+        let error = (!ran.is_success()).then(|| failed(&ran).message().to_owned());
+        Ok(AccessListResult { access_list: list, gas_used: U256::from(ran.tx_gas_used()), error })
+    }
+}
+
 fn too_little(gas: u64) -> ErrorObjectOwned {
     refusal(SERVER, format!("gas required exceeds allowance ({gas})"))
 }
@@ -218,6 +250,15 @@ impl CallApiServer for Calls {
         state: Option<StateOverride>,
     ) -> RpcResult<U64> {
         self.run(move |eth| eth.prepare(request, block, state, None)?.estimate().map(U64::from)).await
+    }
+
+    async fn create_access_list(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        state: Option<StateOverride>,
+    ) -> RpcResult<AccessListResult> {
+        self.run(move |eth| eth.prepare(request, block, state, None)?.access_list()).await
     }
 
     async fn gas_price(&self) -> RpcResult<U256> {

@@ -1,16 +1,12 @@
 //! Blocks, transactions, and what the node says of itself.
 
-use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable as _};
-use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Decodable2718 as _};
+use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_rpc_types_eth::{Block, Index, SyncStatus, Transaction, TransactionReceipt};
 use jsonrpsee::{core::RpcResult, proc_macros::rpc};
 
-use super::{
-    Eth, convert,
-    error::{SERVER, refusal},
-};
-use crate::limits;
+use super::{Eth, convert};
+use crate::pool;
 
 /// Blocks and transactions.
 #[rpc(server, namespace = "eth")]
@@ -152,15 +148,7 @@ impl EthApiServer for Eth {
     }
 
     fn send_raw(&self, bytes: Bytes) -> RpcResult<B256> {
-        if bytes.len() > limits::POOL_TRANSACTION_BYTES {
-            let (found, limit) = (bytes.len(), limits::POOL_TRANSACTION_BYTES);
-            return Err(refusal(SERVER, format!("oversized data: {found} bytes, limit {limit}")));
-        }
-        let transaction = TxEnvelope::decode_2718_exact(&bytes);
-        let transaction =
-            transaction.map_err(|error| refusal(SERVER, format!("failed to decode signed transaction: {error}")))?;
-        let transaction = transaction.try_into_recovered().map_err(|_| refusal(SERVER, "invalid sender"))?;
-        Ok(self.pool.add(transaction)?)
+        Ok(self.pool.add(pool::decode(&bytes)?)?)
     }
 
     fn uncles_by_number(&self, _number: BlockNumberOrTag) -> RpcResult<U256> {

@@ -10,17 +10,20 @@
 
 mod call;
 mod convert;
+mod debug;
 mod error;
 mod eth;
 mod fees;
 mod filters;
 mod logs;
+mod meter;
 mod pubsub;
 mod server;
 mod small;
 mod state;
 
 pub use call::{CallApiServer, Calls};
+pub use debug::DebugApiServer;
 pub use eth::EthApiServer;
 pub use filters::{FilterApiServer, Filters};
 pub use server::{HttpServer, eth_methods, methods, serve};

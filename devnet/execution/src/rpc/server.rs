@@ -1,17 +1,32 @@
 //! The port of the public methods.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use jsonrpsee::{
     Methods, RpcModule,
-    core::RegisterMethodError,
+    core::{RegisterMethodError, traits::IdProvider},
     server::{BatchRequestConfig, PingConfig, Server, ServerConfig},
+    types::SubscriptionId,
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallApiServer as _, Calls, Eth, FilterApiServer as _, Filters, pubsub};
+use super::{Calls, Eth, FilterApiServer as _, Filters, pubsub};
 use crate::limits;
+
+/// Names of subscriptions as geth's and Reth's: clients check that they are 16 bytes in hex.
+#[derive(Debug, Default)]
+struct HexIds(AtomicU64);
+
+impl IdProvider for HexIds {
+    fn next_id(&self) -> SubscriptionId<'static> {
+        let id = self.0.fetch_add(1, Ordering::Relaxed);
+        SubscriptionId::Str(format!("0x{id:032x}").into())
+    }
+}
 
 /// A port that is bound and not served yet.
 pub type HttpServer = TcpListener;
@@ -21,11 +36,12 @@ pub type HttpServer = TcpListener;
 /// # Errors
 /// Two methods of one name: our own fault.
 pub fn methods(eth: &Eth) -> Result<RpcModule<()>, RegisterMethodError> {
-    let mut all = RpcModule::new(());
-    all.merge(eth_methods(eth)?)?;
+    let (mut all, calls) = (RpcModule::new(()), Calls::new(eth.clone()));
+    all.merge(with_calls(eth, calls.clone())?)?;
     all.merge(super::NetApiServer::into_rpc(eth.clone()))?;
     all.merge(super::Web3ApiServer::into_rpc(eth.clone()))?;
     all.merge(super::TxPoolApiServer::into_rpc(eth.clone()))?;
+    all.merge(super::DebugApiServer::into_rpc(calls))?;
     all.merge(pubsub::methods(eth.clone())?)?;
     Ok(all)
 }
@@ -35,10 +51,14 @@ pub fn methods(eth: &Eth) -> Result<RpcModule<()>, RegisterMethodError> {
 /// # Errors
 /// Two methods of one name: our own fault.
 pub fn eth_methods(eth: &Eth) -> Result<RpcModule<()>, RegisterMethodError> {
+    with_calls(eth, Calls::new(eth.clone()))
+}
+
+fn with_calls(eth: &Eth, calls: Calls) -> Result<RpcModule<()>, RegisterMethodError> {
     let mut all = RpcModule::new(());
     all.merge(super::EthApiServer::into_rpc(eth.clone()))?;
     all.merge(super::StateApiServer::into_rpc(eth.clone()))?;
-    all.merge(Calls::new(eth.clone()).into_rpc())?;
+    all.merge(super::CallApiServer::into_rpc(calls))?;
     all.merge(Filters::new(eth.clone()).into_rpc())?;
     Ok(all)
 }
@@ -55,6 +75,7 @@ pub async fn serve(listener: HttpServer, methods: impl Into<Methods>, stop: Canc
         .max_subscriptions_per_connection(limits::SUBSCRIPTIONS)
         .set_message_buffer_capacity(limits::SUBSCRIPTION_BUFFER)
         .set_batch_request_config(BatchRequestConfig::Limit(limits::HTTP_BATCH))
+        .set_id_provider(HexIds::default())
         .enable_ws_ping(PingConfig::new())
         .build();
     let server = Server::builder().set_config(config).build_from_tcp(listener)?.start(methods);

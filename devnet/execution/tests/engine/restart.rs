@@ -67,7 +67,6 @@ async fn twelve_kills_at_any_moment_lose_no_head() {
 }
 
 #[tokio::test]
-#[ignore = "minutes long; run with --ignored"]
 async fn long_two_hundred_kills_at_any_moment_lose_no_head() {
     kills(200).await;
 }

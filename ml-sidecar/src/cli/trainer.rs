@@ -1,0 +1,99 @@
+//! Flags of the trainer role, for `train` and `serve`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pol_core::genesis::ChainSpec;
+use pol_kit::{
+    exit::{Exit, OrUsage as _},
+    fs::create_private_directory,
+};
+
+use super::{Cli, Compute, PlanArgs};
+use crate::{
+    checkpoint::Checkpoint,
+    data::{CacheArgs, SourceArgs},
+    hub::HubArgs,
+    texts::DevTexts,
+    trainer::{KEEP_EVERY, Setup, Slots, TrainerKey, trainer_key},
+};
+
+/// Steps of a round, when nobody says how many.
+const ROUND_STEPS: u64 = 30;
+/// Folder of the trainer's memory inside the data directory.
+const FOLDER: &str = "trainer";
+/// Folder of secrets inside the data directory, as in the original.
+const SECRETS: &str = "secrets_data";
+const KEY_FILE: &str = "trainer.key";
+
+/// What a trainer is told.
+#[derive(Debug, Clone, Args)]
+pub struct TrainerArgs {
+    /// How long.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// The texts.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Where data is kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// The hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+/// The trainer's key: 64 hex digits, or a private file with them; when nothing is given and a trainer needs one, the file in that data directory,
+/// made when it is not there.
+///
+/// # Errors
+/// The file cannot be used: the operator's fault.
+pub(super) fn key(given: Option<&str>, needed_in: Option<&Path>) -> Result<Option<TrainerKey>, Exit> {
+    if let Some(key) = given.and_then(TrainerKey::from_hex) {
+        return Ok(Some(key));
+    }
+    let path = match (given, needed_in) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(data_dir)) => {
+            let secrets = data_dir.join(SECRETS);
+            create_private_directory(&secrets).or_usage()?;
+            secrets.join(KEY_FILE)
+        }
+        (None, None) => return Ok(None),
+    };
+    trainer_key(&path).or_usage().map(Some).map_err(|exit| exit.context("trainer's key".to_owned()))
+}
+
+impl TrainerArgs {
+    /// All that the role needs; gets the texts, which may take a while.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    pub fn setup(
+        &self,
+        cli: &Cli,
+        checkpoint: Checkpoint,
+        spec: &ChainSpec,
+        dev_texts: &DevTexts,
+        (compute, key): (&Compute, TrainerKey),
+    ) -> Result<Setup, Exit> {
+        tracing::info!(target: "polai::train", trainer = key.public(), "the trainer's key: a validator names it with --trainer");
+        let texts = self.source.texts(&self.cache.acquisition(&self.hub, &cli.data.data_dir)?)?;
+        let parameters = spec.parameters();
+        Ok(Setup {
+            dev_texts: super::gate::tokens(&checkpoint, dev_texts)?,
+            checkpoint,
+            texts: Box::new(texts),
+            references: Some(parameters.reference_losses),
+            choice: compute.choice(),
+            device: compute.device(),
+            precision: cli.compute.precision,
+            plan: self.plan.plan(ROUND_STEPS),
+            key: key.0,
+            slots: Slots::of(&parameters),
+            folder: cli.data.data_dir.join(FOLDER),
+            keep_every: KEEP_EVERY,
+            ack_timeout: Setup::ACK_TIMEOUT,
+        })
+    }
+}

@@ -1,0 +1,398 @@
+//! What the trainer must not forget: the residual, its own updates, the last sequence number, where in the texts it is.
+//!
+//! One file, replaced as a whole, so that after a crash residual and updates always fit each other; and one file for each own container, written
+//! before the memory speaks of it.
+
+use std::{
+    fmt::Display,
+    fs, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use pol_core::{
+    ModelHead, UpdateId,
+    delta::{Change, Checked, Context, RawDelta},
+    params::DELTA_MAX_BYTES,
+    sha256,
+};
+use pol_kit::fs::{Access, create_private_directory, remove_unfinished, write_durably};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::file::{self, Arrays, FileError};
+use crate::{
+    session::{Kept, Place},
+    train::OptimizerState,
+    update::Residual,
+    weights::read_bounded,
+};
+
+const VERSION: u32 = 1;
+const MEMORY: &str = "memory";
+const ROUND: &str = "round";
+const RESIDUAL: &str = "residual";
+/// Own updates that are kept, at most: the newest.
+const OWN_MAX: usize = 64;
+/// Bytes of a file beside its arrays.
+const ABOUT_BYTES_MAX: u64 = 16 << 20;
+
+/// Why a trainer's folder cannot be used. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Others may read it, or it cannot be made.
+    #[error(transparent)]
+    Folder(#[from] pol_kit::fs::PrivateError),
+    /// A file in it cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What a killed process left cannot be removed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Another trainer works in it.
+    #[error(transparent)]
+    Lock(#[from] pol_kit::fs::LockError),
+    /// Another chain's.
+    #[error("{path}: the trainer's memory of chain {found}, not of {expected}: give another data directory")]
+    Chain {
+        /// The folder.
+        path: String,
+        /// The chain's name in it.
+        found: String,
+        /// This chain's.
+        expected: String,
+    },
+}
+
+/// An own update that may still become, or is, part of the chain and is not final.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// Its id.
+    #[serde(with = "text")]
+    pub update_id: UpdateId,
+    /// The head that it applies to.
+    #[serde(with = "text")]
+    pub head: ModelHead,
+    /// Updates up to that head.
+    pub number: u64,
+    /// Whether it is part of the state, and out of the residual.
+    pub added: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    version: u32,
+    chain: String,
+    round: u64,
+    sequence: u64,
+    since_slot: Option<u64>,
+    place: Place,
+    own: Vec<Own>,
+}
+
+/// The trainer's memory.
+#[derive(Debug)]
+pub struct Memory {
+    folder: PathBuf,
+    context: Context,
+    /// Rounds that ended.
+    pub round: u64,
+    /// The last sequence number that was given to a container.
+    pub sequence: u64,
+    /// Slot of the last success, or of the first round without one; none while the residual is empty.
+    pub since_slot: Option<u64>,
+    /// Where in the texts the next round begins.
+    pub place: Place,
+    /// Own updates by sequence.
+    pub own: Vec<Own>,
+    /// What was trained and is not part of the state.
+    pub residual: Residual,
+}
+
+/// A round that was interrupted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct KeptRound {
+    pub(super) round: u64,
+    pub(super) head: ModelHead,
+    pub(super) slot: u64,
+    /// The plan in words: what was trained by another one is not gone on with.
+    pub(super) plan: String,
+    pub(super) kept: Kept,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AboutRound {
+    version: u32,
+    round: u64,
+    #[serde(with = "text")]
+    head: ModelHead,
+    slot: u64,
+    plan: String,
+    steps: u64,
+    is_chosen: bool,
+    place: Place,
+    samples: crate::session::Samples,
+    tokens: u64,
+}
+
+impl Memory {
+    /// Opens a folder; makes it where there is none. A memory that the disk has damaged is put aside and begun anew: sequence numbers grow all the
+    /// same, because they follow the time of day.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(folder: &Path, context: &Context, seed: u64) -> Result<Self, OpenError> {
+        create_private_directory(folder)?;
+        remove_unfinished(folder)?;
+        let path = folder.join(MEMORY);
+        match Self::read(folder, context) {
+            Err(OpenError::File(FileError::Damaged { path: file, reason })) => {
+                tracing::warn!(target: "polai::train", file, reason, "the trainer's memory is damaged: it is put aside and begun anew");
+                fs::rename(&path, folder.join("memory.damaged"))?;
+                Ok(Self::empty(folder, context, seed))
+            }
+            Ok(None) => Ok(Self::empty(folder, context, seed)),
+            Ok(Some(memory)) => Ok(memory),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn empty(folder: &Path, context: &Context, seed: u64) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            context: *context,
+            round: 0,
+            sequence: 0,
+            since_slot: None,
+            place: Place::new(seed),
+            own: Vec::new(),
+            residual: Residual::new(context.shape),
+        }
+    }
+
+    fn read(folder: &Path, context: &Context) -> Result<Option<Self>, OpenError> {
+        let Some(arrays) = Arrays::read(&folder.join(MEMORY), bytes_max(context))? else { return Ok(None) };
+        let about: About = arrays.about()?;
+        let expected = context.genesis_id.to_string();
+        if about.chain != expected {
+            return Err(OpenError::Chain { path: folder.display().to_string(), found: about.chain, expected });
+        }
+        if about.version != VERSION {
+            return Err(arrays.damaged(format!("version {}", about.version)).into());
+        }
+        let residual = Residual::from_units(context.shape, arrays.array(RESIDUAL)?);
+        let residual = residual.map_err(|error| arrays.damaged(error.to_string()))?;
+        let About { round, sequence, since_slot, place, own, .. } = about;
+        Ok(Some(Self { folder: folder.to_owned(), context: *context, round, sequence, since_slot, place, own, residual }))
+    }
+
+    /// Writes it, durably.
+    ///
+    /// # Errors
+    /// [`FileError::Write`].
+    pub fn save(&self) -> Result<(), FileError> {
+        let about = About {
+            version: VERSION,
+            chain: self.context.genesis_id.to_string(),
+            round: self.round,
+            sequence: self.sequence,
+            since_slot: self.since_slot,
+            place: self.place.clone(),
+            own: self.own.clone(),
+        };
+        file::write(&self.folder.join(MEMORY), &about, vec![file::array(RESIDUAL, self.residual.units())])
+    }
+
+    /// Takes a new container in, durably: its bytes first, then the memory with its sequence number. From here on it may be offered.
+    ///
+    /// # Errors
+    /// [`FileError::Write`]; it must not be offered then.
+    pub fn add(
+        &mut self,
+        (update_id, bytes): (UpdateId, &[u8]),
+        head: ModelHead,
+        number: u64,
+        now_ms: u64,
+    ) -> Result<(), FileError> {
+        let path = self.container(update_id);
+        let failed = |source| FileError::Write { path: path.display().to_string(), source };
+        write_durably(&path, bytes, Access::Owner).map_err(failed)?;
+        self.sequence = self.sequence.saturating_add(1).max(now_ms);
+        self.own.push(Own { sequence: self.sequence, update_id, head, number, added: false });
+        let surplus = self.own.len().saturating_sub(OWN_MAX);
+        let gone: Vec<Own> = self.own.drain(..surplus).collect();
+        self.save()?;
+        gone.iter().for_each(|own| self.remove_container(own.update_id));
+        Ok(())
+    }
+
+    /// The newest own container for a head.
+    pub fn newest_on(&self, head: ModelHead) -> Option<&Own> {
+        self.own.iter().rev().find(|own| own.head == head)
+    }
+
+    /// Bytes of an own container; none when the disk has lost or changed them.
+    pub fn bytes(&self, update_id: UpdateId) -> Option<Vec<u8>> {
+        let bytes = read_bounded(&self.container(update_id), DELTA_MAX_BYTES as u64).ok()?;
+        (sha256(&[&bytes]) == update_id.0).then_some(bytes)
+    }
+
+    /// What an own container changes; none when the disk has lost or changed it.
+    pub fn change(&self, update_id: UpdateId) -> Option<Change> {
+        match RawDelta::new(self.bytes(update_id)?).ok()?.check(&self.context).ok()? {
+            Checked::Delta(delta) => Some(delta.into()),
+            Checked::Merge(_) | Checked::Void(_) => None,
+        }
+    }
+
+    /// Removes a container that the memory, as it is on disk, does not speak of any more.
+    pub(super) fn remove_container(&self, update_id: UpdateId) {
+        // What is left behind costs 150 KB.
+        let _ = fs::remove_file(self.container(update_id));
+    }
+
+    fn container(&self, update_id: UpdateId) -> PathBuf {
+        self.folder.join(format!("{update_id}.pld"))
+    }
+
+    /// Keeps an interrupted round, durably.
+    pub(super) fn keep_round(&self, round: &KeptRound) -> Result<(), FileError> {
+        let kept = &round.kept;
+        let about = AboutRound {
+            version: VERSION,
+            round: round.round,
+            head: round.head,
+            slot: round.slot,
+            plan: round.plan.clone(),
+            steps: kept.optimizer.steps,
+            is_chosen: kept.chosen.is_some(),
+            place: kept.place.clone(),
+            samples: kept.samples.clone(),
+            tokens: kept.tokens,
+        };
+        let arrays = vec![
+            file::array("values", &kept.values),
+            file::array("first", &kept.optimizer.first),
+            file::array("second", &kept.optimizer.second),
+            file::array("chosen", kept.chosen.as_deref().unwrap_or_default()),
+            file::array(RESIDUAL, kept.residual.units()),
+        ];
+        file::write(&self.folder.join(ROUND), &about, arrays)
+    }
+
+    /// The round that was interrupted; none when there is none that is whole. It costs a round's work, no more, to lose it.
+    pub(super) fn kept_round(&self) -> Option<KeptRound> {
+        match self.read_round() {
+            Ok(round) => round,
+            Err(error) => {
+                tracing::warn!(target: "polai::train", %error, "the round that was kept is lost: it begins anew");
+                None
+            }
+        }
+    }
+
+    fn read_round(&self) -> Result<Option<KeptRound>, FileError> {
+        let Some(arrays) = Arrays::read(&self.folder.join(ROUND), bytes_max(&self.context))? else { return Ok(None) };
+        let AboutRound { version, round, head, slot, plan, steps, is_chosen, place, samples, tokens } = arrays.about()?;
+        let residual = Residual::from_units(self.context.shape, arrays.array(RESIDUAL)?);
+        let residual = residual.map_err(|error| arrays.damaged(error.to_string()))?;
+        if version != VERSION {
+            return Err(arrays.damaged(format!("version {version}")));
+        }
+        let optimizer = OptimizerState { steps, first: arrays.array("first")?, second: arrays.array("second")? };
+        let chosen = arrays.array("chosen")?;
+        let chosen = is_chosen.then_some(chosen);
+        let kept = Kept { values: arrays.array("values")?, optimizer, chosen, place, samples, tokens, residual };
+        Ok(Some(KeptRound { round, head, slot, plan, kept }))
+    }
+}
+
+/// Five arrays of four bytes a value, and what stands beside them.
+const fn bytes_max(context: &Context) -> u64 {
+    // At most 2^28 values.
+    context.shape.value_count() as u64 * 20 + ABOUT_BYTES_MAX
+}
+
+/// Ids as they are written everywhere: lower-case hex digits.
+mod text {
+    use super::{Deserialize, Deserializer, Display, FromStr, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(id: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::custom("expected 64 hex digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pol_core::{GenesisId, delta::Profile, state::Shape};
+
+    fn context(chain: u8) -> Context {
+        let shape = Shape::new(2, 16, 16, 8, 24).unwrap();
+        Context { genesis_id: GenesisId([chain; 32]), shape, profile: Profile::F16x20 }
+    }
+
+    fn container(salt: u8) -> (UpdateId, Vec<u8>) {
+        let bytes = vec![salt; 300];
+        (UpdateId(sha256(&[&bytes])), bytes)
+    }
+
+    #[test]
+    fn what_was_saved_is_there_again_and_sequences_grow_even_when_the_clock_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("trainer");
+        let mut memory = Memory::open(&place, &context(1), 7).unwrap();
+        memory.residual.add(&vec![5; context(1).shape.value_count() as usize]).unwrap();
+        let mut last = 0;
+        for (salt, now) in [(1, 1_000), (2, 400), (3, 2_000), (4, 0)] {
+            let (id, bytes) = container(salt);
+            memory.add((id, &bytes), ModelHead([9; 32]), 4, now).unwrap();
+            assert!(memory.sequence > last);
+            last = memory.sequence;
+        }
+        assert_eq!(last, 2_001);
+        let again = Memory::open(&place, &context(1), 8).unwrap();
+        assert_eq!((again.own.clone(), again.sequence, again.place.clone()), (memory.own.clone(), 2_001, Place::new(7)));
+        assert_eq!(again.residual, memory.residual);
+        assert_eq!(again.bytes(container(3).0).unwrap(), container(3).1);
+        assert_eq!(again.newest_on(ModelHead([9; 32])).unwrap().update_id, container(4).0);
+        assert!(matches!(Memory::open(&place, &context(2), 7), Err(OpenError::Chain { .. })));
+    }
+
+    #[test]
+    fn own_updates_are_bounded_and_so_are_their_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut memory = Memory::open(&folder.path().join("trainer"), &context(1), 7).unwrap();
+        for salt in 0..70 {
+            let (id, bytes) = container(salt);
+            memory.add((id, &bytes), ModelHead([9; 32]), 4, 0).unwrap();
+        }
+        assert_eq!((memory.own.len(), memory.own[0].update_id), (OWN_MAX, container(6).0));
+        assert!(memory.bytes(container(5).0).is_none() && memory.bytes(container(6).0).is_some());
+    }
+
+    #[test]
+    fn a_damaged_memory_is_put_aside_and_a_damaged_container_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("trainer");
+        let mut memory = Memory::open(&place, &context(1), 7).unwrap();
+        let (id, bytes) = container(1);
+        memory.add((id, &bytes), ModelHead([9; 32]), 4, 500).unwrap();
+        fs::write(memory.container(id), b"other").unwrap();
+        assert!(memory.bytes(id).is_none() && memory.change(id).is_none());
+        let mut damaged = fs::read(place.join(MEMORY)).unwrap();
+        damaged[60] ^= 1;
+        fs::write(place.join(MEMORY), damaged).unwrap();
+        let anew = Memory::open(&place, &context(1), 7).unwrap();
+        assert!(anew.own.is_empty() && anew.sequence == 0 && place.join("memory.damaged").exists());
+    }
+}
