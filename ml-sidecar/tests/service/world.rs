@@ -26,14 +26,14 @@ pub(crate) struct World {
     pub(crate) chain: Chain,
     pub(crate) dht: Shelf,
     pub(crate) uris: (String, String),
-    pub(crate) peers: JoinSet<()>,
+    _peers: JoinSet<()>,
 }
 
 impl World {
     pub(crate) async fn new(context: Context) -> Self {
         let (chain, dht, mut peers) = (Chain::new(context), Shelf::new(context.genesis_id), JoinSet::new());
         let uris = (dht.serve(&mut peers).await, chain.serve(&mut peers).await);
-        Self { folder: tempfile::tempdir().unwrap(), chain, dht, uris, peers }
+        Self { folder: tempfile::tempdir().unwrap(), chain, dht, uris, _peers: peers }
     }
 
     /// Starts a sidecar on the world's folder.
