@@ -169,6 +169,9 @@ fn prepare(cli: &Cli, args: &Serving<'_>) -> Result<Ready, Exit> {
         public_key: service.public_key.map(|key| key.0),
         trainer_key: key.map(|key| key.0),
         trainer: setup,
+        void_after: Duration::from_secs(
+            parameters.slot_seconds.saturating_mul(parameters.preset.slots_per_epoch()).saturating_mul(2),
+        ),
         clock: Arc::new(System::new()),
     };
     Ok(Ready { parts, ports: Ports { grpc: service.port, metrics: service.metrics_port }, lock })

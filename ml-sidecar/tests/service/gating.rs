@@ -195,3 +195,32 @@ async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
     assert_eq!((state.root, state.root), (root, place.world.chain.fresh().root()));
     sidecar.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_lost_are_left_behind_by_a_void() {
+    let mut place = Place::new().await;
+    place.world.void_after = Duration::from_millis(200);
+    let id = place.world.chain.delta(1);
+    place.world.chain.accept(id);
+    place.world.share();
+    let lost = place.world.chain.delta(2);
+    place.world.chain.accept(lost);
+    let mut sidecar = place.start(Some(key(9))).await;
+    sidecar.until("the first update", |state| state.updates == 1 && state.behind == 1).await;
+    let before = sidecar.state().await;
+    let mut stream = sidecar.client.verdicts(VerdictsRequest::default()).await.unwrap().into_inner();
+    // What is not final may still be taken back: nobody offers a void for it.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(sidecar.client.status(StatusRequest {}).await.unwrap().into_inner().verdicts, 0);
+    place.world.chain.finalize(2);
+    let verdict = next(&mut stream).await;
+    assert_eq!((verdict.decision, verdict.model_head), (Decision::Ack(before.root), place.world.chain.head()));
+    let bytes = place.world.dht.held().deltas[&verdict.update_id].to_vec();
+    let Checked::Void(void) = RawDelta::new(bytes.clone()).unwrap().check(&place.context).unwrap() else { panic!("no void") };
+    assert_eq!(void.target(), before.model_head);
+    assert_eq!(place.world.chain.keep(bytes), verdict.update_id);
+    place.world.chain.accept(verdict.update_id);
+    let state = sidecar.until("the void", |state| state.updates == 3 && state.behind == 0).await;
+    assert_eq!(state.root, before.root);
+    sidecar.stop().await;
+}
