@@ -157,6 +157,7 @@ impl Engine {
             state: Arc::clone(&self.state),
             norms: self.norms.clone(),
             behind: self.ends.updates.saturating_sub(self.ends.applied),
+            missing: None,
             chain_head: self.head_at(self.ends.updates)?,
             confirmed: true,
         })
@@ -167,6 +168,11 @@ impl Engine {
         let from = self.ends.applied.saturating_sub(most).saturating_add(1);
         let rows = self.store.updates(from..=self.ends.applied.max(from))?;
         Ok(rows.into_iter().filter(|(number, _)| *number <= self.ends.applied).map(|(n, row)| (n, row.update_id)).collect())
+    }
+
+    /// Whether the update that is followed next is final.
+    pub const fn next_is_final(&self) -> bool {
+        self.ends.finalized > self.ends.applied
     }
 
     /// Takes an event of the feed in, durably.

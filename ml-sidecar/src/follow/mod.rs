@@ -17,4 +17,4 @@ mod voids;
 pub use engine::{Advanced, Bytes, Engine, EngineError, UNDOS_KEPT};
 pub use run::{Parts, open, provide, run};
 pub use store::StoreError;
-pub use tip::{Event, FOLLOWED_MAX, Follower, Placed, Point, Publisher, Tip};
+pub use tip::{Event, FOLLOWED_MAX, Follower, Missing, Placed, Point, Publisher, Tip};

@@ -1,6 +1,6 @@
 //! The follower's task: the feed in, bytes from pol-dht in, tips out.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pol_api::{
@@ -12,6 +12,7 @@ use pol_api::{
 };
 use pol_core::UpdateId;
 use pol_kit::{
+    clock::Clock,
     exit::Exit,
     metrics::{Condition, Health},
     tasks::Tasks,
@@ -25,7 +26,7 @@ use tokio::{
 
 use super::{
     engine::{Advanced, Engine, EngineError},
-    tip::{Event, Publisher},
+    tip::{Event, Missing, Publisher},
 };
 use crate::link::Link;
 
@@ -53,6 +54,8 @@ pub struct Parts {
     pub provide: mpsc::Sender<Bytes>,
     /// For supervisors.
     pub health: Health,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Follows the chain until it is dropped.
@@ -60,14 +63,15 @@ pub struct Parts {
 /// # Errors
 /// The journal's: nothing outside this process ends it.
 pub async fn run(tasks: Tasks, parts: Parts) -> Result<(), Exit> {
-    let Parts { engine, publisher, feed, dht, provide, health } = parts;
+    let Parts { engine, publisher, feed, dht, provide, health, clock } = parts;
     let mut feed = Feed { channel: feed, stream: None, link: Link::new("feed", health.clone()) };
     let mut larder =
         Larder { dht, held: BTreeMap::new(), resting: BTreeMap::new(), fetching: JoinSet::new(), under_way: Vec::new() };
-    let mut worker = Worker { tasks, engine: Some(engine), publisher, provide, health, behind: false };
+    let mut worker = Worker { tasks, engine: Some(engine), publisher, provide, health, behind: false, missing: None };
     loop {
         let wanted = worker.apply_all(&mut larder).await?;
         larder.fetch(&wanted);
+        worker.say_missing(wanted.first().filter(|id| larder.resting.contains_key(id)).copied(), clock.unix_millis());
         let retry = larder.next_retry();
         tokio::select! {
             event = feed.next(worker.cursor()) => {
@@ -194,6 +198,7 @@ struct Worker {
     provide: mpsc::Sender<Bytes>,
     health: Health,
     behind: bool,
+    missing: Option<Missing>,
 }
 
 impl Worker {
@@ -265,7 +270,21 @@ impl Worker {
         }
     }
 
-    fn tell(&mut self, tip: super::Tip, events: &[Event]) {
+    /// Tells of an update that was asked for in vain, or that none is any more.
+    fn say_missing(&mut self, update_id: Option<UpdateId>, now_ms: u64) {
+        let finalized = self.engine.as_ref().is_some_and(Engine::next_is_final);
+        let missing = update_id.map(|update_id| match self.missing {
+            Some(known) if known.update_id == update_id => Missing { finalized, ..known },
+            _ => Missing { update_id, since_unix_ms: now_ms, finalized },
+        });
+        if missing != self.missing {
+            self.missing = missing;
+            self.publisher.amend(|tip| tip.missing = missing);
+        }
+    }
+
+    fn tell(&mut self, mut tip: super::Tip, events: &[Event]) {
+        tip.missing = self.missing;
         for event in events {
             match event {
                 Event::Applied { update_id, .. } => telemetry::update(Stage::Applied, &update_id.0),

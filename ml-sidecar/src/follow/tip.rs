@@ -23,6 +23,17 @@ pub struct Point {
     pub number: u64,
 }
 
+/// An accepted update whose bytes are out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// The update.
+    pub update_id: UpdateId,
+    /// Since when, unix milliseconds: since it was first asked for in vain, by this process.
+    pub since_unix_ms: u64,
+    /// Whether it can never be reverted.
+    pub finalized: bool,
+}
+
 /// The newest state that this node knows. It never changes: a new one takes its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tip {
@@ -44,6 +55,8 @@ pub struct Tip {
     pub norms: Vec<u64>,
     /// Canonical updates after it whose bytes are not here yet. While there are any, nothing made for `head` can be included.
     pub behind: u64,
+    /// What holds it up, once it was asked for in vain.
+    pub missing: Option<Missing>,
     /// The chain's own head: another than `head` while `behind` is not 0.
     pub chain_head: ModelHead,
     /// False while the state is a snapshot's that no certificates confirmed: no ACK then (section 13).
@@ -68,6 +81,7 @@ impl Tip {
             root,
             norms,
             behind: 0,
+            missing: None,
             chain_head: head,
             confirmed: true,
         }
@@ -192,6 +206,11 @@ impl Publisher {
             // Nobody may be listening.
             let _ = self.events.send(*event);
         }
+    }
+
+    /// Changes what is told of the same state.
+    pub(crate) fn amend(&self, change: impl FnOnce(&mut Tip)) {
+        self.tip.send_modify(|tip| change(Arc::make_mut(tip)));
     }
 
     /// Updates that were part of the state before this process began.

@@ -51,8 +51,8 @@ pub(crate) enum PrepareError {
         /// The child.
         child: UpdateId,
     },
-    /// A void: nothing is to be measured of it.
-    #[error("a void: there is nothing to measure")]
+    /// A void while the state is known, or none while it is not: nothing is to be measured.
+    #[error("nothing to measure here: a void, or no void where only one can help")]
     Void,
 }
 
@@ -128,6 +128,14 @@ pub(crate) fn of_bytes(context: &Context, head: ModelHead, bytes: Bytes) -> Resu
         Content::Whole(prepared) => Ok(*prepared),
         Content::Merge(of, _) => Err(PrepareError::Child { child: of.update_id() }),
     }
+}
+
+/// Bytes by their id, in time.
+///
+/// # Errors
+/// [`PrepareError::Call`], [`PrepareError::Timeout`].
+pub(crate) async fn fetch_within(dht: &Channel, id: UpdateId, within: Duration) -> Result<Bytes, PrepareError> {
+    timeout(within, fetch(dht, id)).await.unwrap_or(Err(PrepareError::Timeout))
 }
 
 async fn fetch(dht: &Channel, id: UpdateId) -> Result<Bytes, PrepareError> {

@@ -34,6 +34,7 @@ use super::{
     merges::{Good, Merges},
     metrics::Measured,
     queue::{Offered, Queue},
+    voids::Voids,
 };
 use crate::{
     follow::{Follower, Tip},
@@ -42,6 +43,8 @@ use crate::{
 
 /// Before bytes that were nowhere are asked for again, milliseconds.
 const RETRY_MS: u64 = 300;
+/// Before a candidate on a head whose state is not known is looked at again, milliseconds.
+const VOID_RETRY_MS: u64 = 1_000;
 /// Of the time that is left, what fetching, storing and signing may take, milliseconds.
 const MARGIN_MS: u64 = 3_000;
 /// How long it sleeps at most before it looks at the queue again.
@@ -66,6 +69,8 @@ pub(crate) struct Keeper {
     pub(crate) measured: Measured,
     /// Good deltas of a head, and merges of them; None: no key to sign merges with.
     pub(crate) merges: Option<Merges>,
+    /// What is done about bytes that are lost.
+    pub(crate) voids: Voids,
 }
 
 /// What is known of the current head.
@@ -84,7 +89,7 @@ impl Keeper {
     ///
     /// # Errors
     /// Never.
-    pub(crate) async fn run(self, mut candidates: mpsc::Receiver<Candidate>) -> Result<(), Exit> {
+    pub(crate) async fn run(mut self, mut candidates: mpsc::Receiver<Candidate>) -> Result<(), Exit> {
         let (mut queue, mut of_head, mut tips) = (Queue::default(), OfHead::default(), self.follower.tip());
         loop {
             let tip = Arc::clone(&tips.borrow_and_update());
@@ -96,19 +101,27 @@ impl Keeper {
                 self.offer(&mut queue, candidate);
             }
             self.measured.waiting.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
-            let next = if tip.is_current() { queue.next(tip.head, self.clock.unix_millis()) } else { None };
-            if let Some(candidate) = next {
-                if let Some(at_ms) = self.consider(&tip, &candidate, &mut of_head).await {
+            if let Some(candidate) = queue.next(tip.chain_head, self.clock.unix_millis()) {
+                let again = match tip.is_current() {
+                    true => self.consider(&tip, &candidate, &mut of_head).await,
+                    false => self.consider_void(&tip, &candidate).await,
+                };
+                if let Some(at_ms) = again {
                     queue.put_back(candidate, at_ms);
                 }
                 continue;
             }
-            if let Some(merges) = self.merges.as_ref().filter(|_| of_head.good.len() > of_head.merged.max(1)) {
+            if let Some(merges) = &self.merges {
+                self.voids.offer(merges, &tip, self.clock.as_ref()).await;
+            }
+            if let Some(merges) = self.merges.as_ref().filter(|_| tip.is_current() && of_head.good.len() > of_head.merged.max(1))
+            {
                 of_head.merged = of_head.good.len();
                 merges.run(&self.judge, &tip, &of_head.good, self.clock.as_ref()).await;
                 continue;
             }
-            let until = queue.next_at_ms(tip.head).map_or(u64::MAX, |at| at.saturating_sub(self.clock.unix_millis()).max(1));
+            let until =
+                queue.next_at_ms(tip.chain_head).map_or(u64::MAX, |at| at.saturating_sub(self.clock.unix_millis()).max(1));
             tokio::select! {
                 candidate = candidates.recv() => match candidate {
                     Some(candidate) => self.offer(&mut queue, candidate),
@@ -163,6 +176,27 @@ impl Keeper {
             return None;
         }
         self.measure(tip, candidate, prepared, of_head).await;
+        None
+    }
+
+    /// The state of the chain's head is not known: only a void back to the tip's head can help.
+    async fn consider_void(&self, tip: &Tip, candidate: &Candidate) -> Option<u64> {
+        let (update_id, now_ms) = (candidate.announcement.update_id, self.clock.unix_millis());
+        let within = Duration::from_millis(self.left_ms(candidate).max(1));
+        let (decision, bytes) = match Voids::judge(&self.dht, tip, update_id, within).await {
+            Ok(judged) => judged,
+            // Other candidates wait until the state is known, or they are late.
+            Err(_) => return Some(now_ms.saturating_add(VOID_RETRY_MS)),
+        };
+        if !self.voids.is_due(tip, now_ms) {
+            return Some(now_ms.saturating_add(VOID_RETRY_MS));
+        }
+        if !self.store(candidate, &[bytes]).await {
+            tracing::warn!(target: "polai::gate", %update_id, "no ACK of a void: pol-dht does not take the bytes");
+            return None;
+        }
+        tracing::warn!(target: "polai::gate", %update_id, target = %tip.head, "ACK of a void: the bytes of a final update are lost");
+        self.publish(candidate, decision, None);
         None
     }
 

@@ -22,11 +22,13 @@ mod metrics;
 mod queue;
 mod shared;
 mod training;
+mod voids;
 
 use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use ed25519_dalek::SigningKey;
@@ -55,6 +57,7 @@ use keeper::Keeper;
 use merges::Merges;
 use metrics::Measured;
 use shared::Shared;
+use voids::Voids;
 
 /// Candidates on their way to the gate.
 const CANDIDATES: usize = 256;
@@ -83,6 +86,8 @@ pub struct Parts {
     pub trainer_key: Option<SigningKey>,
     /// The trainer; none: this process has no such role.
     pub trainer: Option<trainer::Setup>,
+    /// How long a final update's bytes have to be out of reach before a void is ACKed: two epochs.
+    pub void_after: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -150,14 +155,23 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
 
     let tree = tasks.child("follow");
     let (provide, provided) = mpsc::channel(PROVIDED);
-    let following = follow::Parts { engine, publisher, feed, dht: dht.clone(), provide, health: health.clone() };
+    let following = follow::Parts {
+        engine,
+        publisher,
+        feed,
+        dht: dht.clone(),
+        provide,
+        health: health.clone(),
+        clock: Arc::clone(&parts.clock),
+    };
     tree.spawn_until_stopped("chain", follow::run(tree.clone(), following));
     tree.spawn_until_stopped("provide", follow::provide(dht.clone(), provided, health.clone()));
     tree.spawn_until_stopped("metrics", measure(Arc::clone(&shared), measured.clone()));
     if let Some(make) = parts.gate {
         let (candidates, taken) = mpsc::channel(CANDIDATES);
         let merges = parts.trainer_key.map(|key| Merges { dht: dht.clone(), key });
-        let gate = GateParts { make, public_key: parts.public_key, merges, measured, ready };
+        let voids = Voids { after: parts.void_after, offered_ms: 0 };
+        let gate = GateParts { make, voids, public_key: parts.public_key, merges, measured, ready };
         tree.spawn_until_stopped("candidates", intake::run(dht.clone(), candidates, health.clone()));
         tree.spawn_until_stopped("gate", gated(tasks.child("gate"), Arc::clone(&shared), gate, taken));
     }
@@ -201,6 +215,7 @@ fn listen(
 
 struct GateParts {
     make: MakeGate,
+    voids: Voids,
     public_key: Option<[u8; 48]>,
     merges: Option<Merges>,
     measured: Measured,
@@ -235,6 +250,7 @@ async fn gated(
         clock: Arc::clone(&shared.clock),
         measured: parts.measured,
         merges: parts.merges,
+        voids: parts.voids,
     };
     keeper.run(candidates).await
 }
@@ -254,7 +270,7 @@ async fn measure(shared: Arc<Shared>, measured: Measured) -> Result<(), Exit> {
         measured.watchers.set(gauge(shared.board.watchers() as u64));
         tokio::select! {
             changed = tips.changed() => if changed.is_err() { return Ok(()) },
-            () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
         }
     }
 }

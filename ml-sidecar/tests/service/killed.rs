@@ -121,3 +121,17 @@ async fn a_killed_sidecar_goes_on_with_the_same_root() {
 async fn long_a_sidecar_that_is_killed_again_and_again_goes_on_with_the_same_root() {
     killed(30).await;
 }
+
+#[test]
+fn a_chain_of_another_model_or_no_chain_is_one_line_and_exit_code_2() {
+    let files = support::World::new(&TINY);
+    let right = spec(files.model());
+    let wrong = ChainSpec::new(&ChainParameters { manifest_hash: Hash32([9; 32]), ..right.parameters() }).unwrap();
+    let path = files.write("wrong.toml", wrong.to_toml().as_bytes());
+    for command in [["serve", "--roles=gate"], ["gate", "--serve"]] {
+        let [first, second] = command;
+        files.refused(&[first, second, "--model", files.model(), "--chain", &path], "another base model");
+        files.refused(&[first, second, "--model", files.model()], "chain.toml");
+    }
+    files.refused(&["gate", "--model", files.model()], "--delta");
+}

@@ -26,14 +26,15 @@ pub(crate) struct World {
     pub(crate) chain: Chain,
     pub(crate) dht: Shelf,
     pub(crate) uris: (String, String),
-    pub(crate) peers: JoinSet<()>,
+    pub(crate) void_after: Duration,
+    _peers: JoinSet<()>,
 }
 
 impl World {
     pub(crate) async fn new(context: Context) -> Self {
         let (chain, dht, mut peers) = (Chain::new(context), Shelf::new(context.genesis_id), JoinSet::new());
         let uris = (dht.serve(&mut peers).await, chain.serve(&mut peers).await);
-        Self { folder: tempfile::tempdir().unwrap(), chain, dht, uris, peers }
+        Self { folder: tempfile::tempdir().unwrap(), chain, dht, uris, void_after: Duration::from_secs(3_600), _peers: peers }
     }
 
     /// Starts a sidecar on the world's folder.
@@ -48,6 +49,7 @@ impl World {
             public_key: None,
             trainer_key,
             trainer: None,
+            void_after: self.void_after,
             clock: Arc::new(System::new()),
         };
         let running = service::start(&root.child("sidecar"), parts, Ports { grpc: 0, metrics: 0 }).await.unwrap();
