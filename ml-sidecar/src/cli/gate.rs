@@ -9,7 +9,11 @@ use pol_core::{
 };
 use pol_kit::exit::{Exit, OrUsage as _};
 
-use super::{ChainArgs, Cli, ModelArgs, chain::Chain};
+use super::{
+    ChainArgs, Cli, ModelArgs, Role, ServiceArgs,
+    chain::Chain,
+    serve::{self, Serving},
+};
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
     gate::{Candidate, Extent, Gate, GateError, Judgement},
@@ -22,8 +26,14 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 pub struct GateArgs {
     /// The delta: a PLD1 container
-    #[arg(long, value_name = "FILE")]
-    pub delta: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "serve")]
+    pub delta: Option<PathBuf>,
+    /// Instead of one delta: follow the chain and judge what trainers announce, like `serve --roles gate`
+    #[arg(long, conflicts_with_all = ["delta", "child", "head", "state", "within", "norms", "check"])]
+    pub serve: bool,
+    /// The service.
+    #[command(flatten)]
+    pub service: ServiceArgs,
     /// A child of a merge; can be given several times
     #[arg(long, value_name = "FILE")]
     pub child: Vec<PathBuf>,
@@ -57,13 +67,22 @@ enum JudgeError {
 }
 
 pub(super) fn run(cli: &Cli, args: &GateArgs) -> Result<(), Exit> {
+    let Some(delta) = args.delta.as_deref().filter(|_| !args.serve) else {
+        let GateArgs { model, texts, service, chain, .. } = args;
+        let chain = chain.chain.as_deref();
+        return serve::run(cli, &Serving { roles: &[Role::Gate], chain, model, texts, service, trainer: None });
+    };
+    judge_one(cli, args, delta)
+}
+
+fn judge_one(cli: &Cli, args: &GateArgs, delta: &Path) -> Result<(), Exit> {
     let model = args.model.open(cli)?;
     let chain = args.chain.open(&model)?;
     let texts = read_texts(&args.texts, &chain)?;
-    let checked = read_delta(&args.delta, &chain.context)?;
+    let checked = read_delta(delta, &chain.context)?;
     let found = checked.header().claims.model_head;
     if found != chain.head {
-        return Err(Exit::usage(format!("delta {}: for model head {found}, not {}", args.delta.display(), chain.head)));
+        return Err(Exit::usage(format!("delta {}: for model head {found}, not {}", delta.display(), chain.head)));
     }
     let update_id = checked.update_id();
     let change = change(checked, &args.child, &chain.context)?;

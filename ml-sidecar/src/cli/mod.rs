@@ -86,7 +86,7 @@ pub enum Command {
     /// Train an adapter on this machine and cut a delta
     Train(Box<TrainArgs>),
     /// Judge a delta by the loss of DEV_TEXTS before and after it
-    Gate(GateArgs),
+    Gate(Box<GateArgs>),
     /// Follow the chain, judge candidates and tell the verdicts: the service polai.sidecar.v1
     Serve(Box<ServeArgs>),
     /// Loss of a model on texts, with or without an adapter
@@ -132,7 +132,7 @@ pub fn run(cli: &Cli) -> Result<(), Exit> {
         Command::Model(command) => model::run(cli, command),
         Command::Train(args) => train::run(cli, args),
         Command::Gate(args) => gate::run(cli, args),
-        Command::Serve(args) => serve::run(cli, args),
+        Command::Serve(args) => serve::run(cli, &args.serving()),
         Command::Eval(args) => eval::run(cli, args),
         Command::Generate(args) => generate::run(cli, args),
         Command::Delta(command) => delta::run(cli, command),

@@ -1,6 +1,12 @@
 //! `ml-sidecar serve`: the sidecar as a service.
 
-use std::{fs, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use pol_core::{bls::PublicKey, delta::Context, gate::NanoNats, params::SELF_TEST_TEXTS};
@@ -35,9 +41,6 @@ pub enum Role {
 /// Where the service listens and whom it talks to.
 #[derive(Debug, Clone, Args)]
 pub struct ServiceArgs {
-    /// The chain's chain.toml; by default the one in the data directory
-    #[arg(long, env = "POLAI_CHAIN", value_name = "FILE")]
-    pub chain: Option<PathBuf>,
     /// gRPC of pol-dht
     #[arg(long, env = "DHT_URL", default_value = "http://127.0.0.1:13338", value_name = "URL")]
     pub dht: String,
@@ -65,6 +68,9 @@ pub struct ServeArgs {
     /// What this process does
     #[arg(long, value_delimiter = ',', default_value = "gate", value_name = "ROLES")]
     pub roles: Vec<Role>,
+    /// The chain's chain.toml; by default the one in the data directory
+    #[arg(long, env = "POLAI_CHAIN", value_name = "FILE")]
+    pub chain: Option<PathBuf>,
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -102,17 +108,36 @@ struct Ready {
     lock: pol_kit::fs::DirectoryLock,
 }
 
-pub(super) fn run(cli: &Cli, args: &ServeArgs) -> Result<(), Exit> {
+/// What is asked for, by whichever command.
+pub(super) struct Serving<'a> {
+    pub(super) roles: &'a [Role],
+    pub(super) chain: Option<&'a Path>,
+    pub(super) model: &'a ModelArgs,
+    pub(super) texts: &'a DevTextsArgs,
+    pub(super) service: &'a ServiceArgs,
+    /// There when the role is.
+    pub(super) trainer: Option<&'a TrainerArgs>,
+}
+
+impl ServeArgs {
+    /// The same, by reference.
+    pub(super) fn serving(&self) -> Serving<'_> {
+        let Self { roles, chain, model, texts, service, trainer } = self;
+        Serving { roles, chain: chain.as_deref(), model, texts, service, trainer: Some(trainer) }
+    }
+}
+
+pub(super) fn run(cli: &Cli, args: &Serving<'_>) -> Result<(), Exit> {
     let ready = prepare(cli, args)?;
     tasks::run("ml-sidecar", SHUTDOWN, move |tasks| start(tasks, ready))
 }
 
-fn prepare(cli: &Cli, args: &ServeArgs) -> Result<Ready, Exit> {
-    let (data, service) = (&cli.data.data_dir, &args.service);
+fn prepare(cli: &Cli, args: &Serving<'_>) -> Result<Ready, Exit> {
+    let (data, service) = (&cli.data.data_dir, args.service);
     let is_training = args.roles.contains(&Role::Train);
     let key = trainer::key(service.trainer_key.as_deref(), is_training.then_some(data))?;
     let model = args.model.open(cli)?;
-    let path = service.chain.clone().unwrap_or_else(|| data.join("chain.toml"));
+    let path = args.chain.map_or_else(|| data.join("chain.toml"), Path::to_owned);
     let spec = chain::read_spec(&path, model.checkpoint.config.shape, model.manifest_hash()?)?;
     let parameters = spec.parameters();
     let texts = args.texts.read().or_usage()?;
@@ -129,8 +154,8 @@ fn prepare(cli: &Cli, args: &ServeArgs) -> Result<Ready, Exit> {
         compute,
         precision: cli.compute.precision,
     };
-    let setup = match key.clone().filter(|_| is_training) {
-        Some(key) => Some(args.trainer.setup(cli, args.model.open(cli)?.checkpoint, &spec, &texts, (&compute, key))?),
+    let setup = match args.trainer.zip(key.clone()).filter(|_| is_training) {
+        Some((trainer, key)) => Some(trainer.setup(cli, args.model.open(cli)?.checkpoint, &spec, &texts, (&compute, key))?),
         None => None,
     };
     let gate: MakeGate = Box::new(move || loading.load());

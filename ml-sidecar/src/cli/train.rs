@@ -103,7 +103,6 @@ impl TrainArgs {
     fn service(&self, dht: &str) -> ServeArgs {
         let follow = &self.follow;
         let service = ServiceArgs {
-            chain: self.chain.chain.clone(),
             dht: dht.to_owned(),
             feed: follow.feed.clone(),
             port: follow.port,
@@ -112,7 +111,8 @@ impl TrainArgs {
             public_key: None,
         };
         let (model, trainer) = (self.model.clone(), self.trainer.clone());
-        ServeArgs { roles: vec![Role::Train], model, texts: follow.texts.clone(), service, trainer }
+        let chain = self.chain.chain.clone();
+        ServeArgs { roles: vec![Role::Train], chain, model, texts: follow.texts.clone(), service, trainer }
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) fn run(cli: &Cli, args: &TrainArgs) -> Result<(), Exit> {
         return Ok(());
     }
     match (&args.follow.dht, &args.out) {
-        (Some(dht), _) => serve::run(cli, &args.service(dht)),
+        (Some(dht), _) => serve::run(cli, &args.service(dht).serving()),
         (None, Some(out)) => run_alone(cli, args, out),
         (None, None) => Err(Exit::usage("--out FILE, or --dht URL")),
     }

@@ -1,0 +1,197 @@
+//! Candidates become verdicts, once each, and good ones a merge.
+
+use std::{path::PathBuf, time::Duration};
+
+use ed25519_dalek::SigningKey;
+use ml_sidecar::{
+    checkpoint::Checkpoint,
+    data::CorpusSet,
+    device::Device,
+    gate::Gate,
+    service::MakeGate,
+    session::{self, Author, Plan, Session},
+    texts::DevTexts,
+    train::{AdamW, TrainerOptions},
+    update::Residual,
+};
+use pol_api::{
+    sidecar::{
+        Decision, Verdict,
+        model::{Validate, Validated},
+        v1::{StatusRequest, VerdictsRequest, VerdictsResponse},
+    },
+    tonic::Streaming,
+};
+use pol_core::{
+    GenesisId, Hash32, UpdateId,
+    delta::{Checked, CheckedDelta, Claims, Context, Profile, RawDelta, encode},
+    state::State,
+};
+
+use crate::{
+    support::{self, SMALL},
+    world::{PATIENCE, Sidecar, World, client},
+};
+
+/// A model in a folder, and the world around it.
+struct Place {
+    model: PathBuf,
+    context: Context,
+    world: World,
+    _files: support::World,
+}
+
+impl Place {
+    async fn new() -> Self {
+        // Tests run side by side, each a process: more threads would only wait for each other.
+        tch::set_num_threads(1);
+        let files = support::World::new(&SMALL);
+        let model = PathBuf::from(files.model());
+        let shape = Checkpoint::open(&model).unwrap().config.shape;
+        let context = Context { genesis_id: GenesisId([8; 32]), shape, profile: Profile::F16x20 };
+        Self { model, context, world: World::new(context).await, _files: files }
+    }
+
+    fn gate(&self) -> MakeGate {
+        let folder = self.model.clone();
+        Box::new(move || {
+            let checkpoint = Checkpoint::open(&folder)?;
+            let texts = DevTexts::embedded().texts().iter().map(|text| checkpoint.tokens(text)).collect::<Result<_, _>>()?;
+            Ok(Gate::new(checkpoint.load(Device::cpu(), None)?, texts, None)?)
+        })
+    }
+
+    /// What a training on the corpus gives.
+    fn good(&self) -> CheckedDelta {
+        let checkpoint = Checkpoint::open(&self.model).unwrap();
+        let model = checkpoint.load(Device::cpu(), None).unwrap();
+        let optimizer = AdamW { learning_rate: 1e-2, ..AdamW::default() };
+        let options = TrainerOptions { optimizer, warmup_steps: 0, ..TrainerOptions::default() };
+        let plan = Plan { steps: 8, refining_steps: 8, sequences: 4, length: 32, options };
+        let texts = CorpusSet::new(5, &[], 500);
+        let (session, key) = (Session { model: &model, checkpoint: &checkpoint, texts: &texts, plan }, key(1));
+        let author = Author { context: &self.context, head: self.context.genesis_id.into(), slot: 0, key: &key };
+        let state = State::initial(&self.context.genesis_id, self.context.shape);
+        session::run(&session, &state, Residual::new(self.context.shape), &author, &mut |_| {}).unwrap().delta
+    }
+
+    /// A container with other values in the place of a delta's.
+    fn changed(&self, of: &CheckedDelta, slot: u64, change: impl Fn(u32, i32) -> i32) -> Vec<u8> {
+        let mut dense = vec![0; self.context.shape.value_count() as usize];
+        of.changes().for_each(|(index, value)| dense[index as usize] = change(index, value));
+        let claims = Claims { slot, samples: Hash32::ZERO, ..of.header().claims };
+        encode(&self.context, &claims, &dense).unwrap().sign(&key(2)).into_bytes()
+    }
+
+    /// A trainer offers a container.
+    fn offer(&mut self, bytes: &[u8], trainer: u8) -> UpdateId {
+        let id = self.world.chain.keep(bytes.to_vec());
+        self.world.dht.put(id, bytes);
+        self.world.dht.announce(id, self.world.chain.head(), bytes.len(), key(trainer).verifying_key().to_bytes());
+        id
+    }
+
+    async fn start(&self, trainer_key: Option<SigningKey>) -> Sidecar {
+        let sidecar = self.world.start(Some(self.gate()), trainer_key).await;
+        let begin = std::time::Instant::now();
+        loop {
+            let status = sidecar.client.clone().status(StatusRequest {}).await.unwrap().into_inner();
+            assert!(status.gates && begin.elapsed() < PATIENCE);
+            if status.self_test != 0 {
+                return sidecar;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+async fn next(stream: &mut Streaming<VerdictsResponse>) -> Verdict {
+    let message = tokio::time::timeout(PATIENCE, stream.message()).await.expect("a verdict in time");
+    message.unwrap().expect("the stream goes on").try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_candidate_gets_one_verdict_and_an_ack_names_the_state_that_follows() {
+    let mut place = Place::new().await;
+    let good = place.good();
+    let mut sidecar = place.start(None).await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        // As many connections as it takes: one has 64 streams at most.
+        let mut client = client(&format!("http://{}", sidecar.running.grpc));
+        for _ in 0..16 {
+            streams.push(client.verdicts(VerdictsRequest::default()).await.unwrap().into_inner());
+        }
+    }
+    let never_read = sidecar.client.verdicts(VerdictsRequest::default()).await.unwrap();
+    let acked = place.offer(good.as_bytes(), 1);
+    let mut root = None;
+    for stream in &mut streams {
+        let verdict = next(stream).await;
+        let Decision::Ack(result_root) = verdict.decision else { panic!("{verdict:?}") };
+        assert_eq!((verdict.update_id, verdict.full_set), (acked, true));
+        assert_eq!(*root.get_or_insert(result_root), result_root);
+    }
+    assert!(place.world.dht.held().stored.contains(&acked), "the bytes are in the DHT before the ACK");
+    let mut stream = streams.pop().unwrap();
+
+    // The same update again, by another trainer: no second verdict. A copy, a harmful one, one that adds zero, garbage: no ACK.
+    place.offer(good.as_bytes(), 3);
+    let copy = place.changed(&good, 7, |_, value| value);
+    let harmful = place.changed(&good, 8, |_, value| value.saturating_neg().saturating_mul(4));
+    let initial = place.world.chain.fresh();
+    let zero =
+        place.changed(&good, 9, |index, _| if initial.values()[index as usize] < 0 { 1 - (1 << 30) } else { (1 << 30) - 1 });
+    let garbage = [b"PLD1", vec![0; 500].as_slice()].concat();
+    for (bytes, trainer, said) in [(copy, 4, None), (harmful, 5, Some(Decision::ClearFail)), (zero, 6, None), (garbage, 7, None)]
+    {
+        let id = place.offer(&bytes, trainer);
+        let verdict = next(&mut stream).await;
+        assert_eq!((verdict.update_id, verdict.decision), (id, said.unwrap_or(Decision::Abstain)), "trainer {trainer}");
+    }
+    assert_eq!(sidecar.client.status(StatusRequest {}).await.unwrap().into_inner().verdicts, 5);
+
+    place.world.chain.accept(acked);
+    let state = sidecar.until("the update", |state| state.updates == 1).await;
+    assert_eq!(Some(state.root), root);
+    // Made for the old head: of no use any more.
+    let stale = Validate::Container(good.as_bytes().to_vec().into());
+    assert!(sidecar.client.validate(pol_api::sidecar::v1::ValidateRequest::from(stale)).await.is_err());
+    drop(never_read);
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
+    let mut place = Place::new().await;
+    let good = place.good();
+    let half = |which: u32| move |index: u32, value: i32| if (index / 4_096) % 2 == which { value } else { 0 };
+    let halves = [place.changed(&good, 1, half(0)), place.changed(&good, 2, half(1))];
+    let mut sidecar = place.start(Some(key(9))).await;
+    for bytes in &halves {
+        let request = Validate::Container(bytes.clone().into());
+        let validated = sidecar.client.validate(pol_api::sidecar::v1::ValidateRequest::from(request)).await.unwrap().into_inner();
+        let validated = Validated::try_from(validated).unwrap();
+        assert!(matches!(validated.verdict.decision, Decision::Ack(_)), "{validated:?}");
+    }
+    let mut stream = sidecar.client.verdicts(VerdictsRequest::default()).await.unwrap().into_inner();
+    let ids = [place.offer(&halves[0], 1), place.offer(&halves[1], 2)];
+    for _ in 0..2 {
+        let verdict = next(&mut stream).await;
+        assert!(ids.contains(&verdict.update_id) && matches!(verdict.decision, Decision::Ack(_)), "{verdict:?}");
+    }
+    let verdict = next(&mut stream).await;
+    let Decision::Ack(root) = verdict.decision else { panic!("{verdict:?}") };
+    let bytes = place.world.dht.held().deltas[&verdict.update_id].to_vec();
+    let Checked::Merge(merge) = RawDelta::new(bytes.clone()).unwrap().check(&place.context).unwrap() else { panic!("no merge") };
+    assert!(merge.children().all(|(id, _)| ids.contains(&id)) && merge.header().trainer == key(9).verifying_key().to_bytes());
+    assert_eq!(place.world.chain.keep(bytes), verdict.update_id);
+    place.world.chain.accept(verdict.update_id);
+    let state = sidecar.until("the merge", |state| state.updates == 1).await;
+    assert_eq!((state.root, state.root), (root, place.world.chain.fresh().root()));
+    sidecar.stop().await;
+}

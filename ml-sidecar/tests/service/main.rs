@@ -1,0 +1,10 @@
+//! The service between a scripted chain and a DHT in memory.
+
+mod chain;
+mod dht;
+mod following;
+mod gating;
+mod killed;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
