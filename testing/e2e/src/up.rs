@@ -72,9 +72,12 @@ impl Up {
     pub fn polai(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("polai"));
         command.env_clear().stdin(Stdio::null()).args(args).arg("--data-dir").arg(self.data());
-        for name in ["PATH", "LD_LIBRARY_PATH", "HOME", "POLAI_MODEL_CACHE"] {
+        for name in ["PATH", "LD_LIBRARY_PATH", "HOME"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        // Made once for all tests of this target folder.
+        let folder = program("polai").with_file_name("e2e-models");
+        command.env("POLAI_MODEL_CACHE", folder);
         command.envs(VARIABLES.iter().zip(self.ports).map(|(name, port)| (name, port.to_string())));
         command
     }
