@@ -25,7 +25,8 @@ const OF_A_CHAIN: [&str; 11] = [
     "testnet",
     "chain_data",
     "dht_db",
-    "sidecar_data",
+    "sidecar",
+    "trainer",
     "secrets_data",
     "logs",
 ];
