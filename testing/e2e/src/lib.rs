@@ -2,6 +2,7 @@
 
 pub mod clients;
 mod home;
+pub mod liar;
 pub mod up;
 
 pub use home::{Plan, SEED, program};
