@@ -28,8 +28,8 @@ pub enum StoreError {
         /// What was looked for.
         what: &'static str,
     },
-    /// The database failed and did not open again yet. The next call tries.
-    #[error("the chain's database is closed after a failure; the next call opens it again")]
+    /// The database failed and does not open again: without room on the disk it cannot. Every call tries.
+    #[error("the chain's database is closed after a failure; every call tries to open it again")]
     Closed,
     /// The disk, or the database on it. The operator's.
     #[error("the chain's database: {0}")]
@@ -39,11 +39,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the database handle is of no more use.
     pub(super) fn spoils_handle(&self) -> bool {
-        match self {
-            Self::Closed => true,
-            Self::Database(error) => error.spoils_handle(),
-            _ => false,
-        }
+        matches!(self, Self::Database(error) if error.spoils_handle())
     }
 }
 
