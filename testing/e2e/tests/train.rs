@@ -8,7 +8,7 @@ use e2e::up::{Up, kill};
 const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
-fn long_one_validator_trains_to_finalized_ai_blocks_and_a_killed_sidecar_costs_no_slot() {
+fn one_validator_trains_to_finalized_ai_blocks_and_a_killed_sidecar_costs_no_slot() {
     let mut up = Up::new();
     let flags = ["up", "--slot-seconds", "2", "--difficulty-floor", "64"].map(str::to_owned);
     up.start(&flags);
