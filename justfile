@@ -60,6 +60,11 @@ bench-dht *arguments:
 # Slots, epochs and blocks of the beacon chain, as a table
 bench-beacon:
     cargo bench -p pol-beacon --bench transition
+    cargo bench -p pol-beacon --bench node
+
+# What the execution client is held to: imports, seals, payloads, calls, memory
+bench-execution:
+    cargo bench -p pol-execution --bench chain
 
 # Training, losses and memory of ml-sidecar beside transformers and PEFT, against the targets (--patience SECONDS on a busy machine)
 bench-ml *arguments:

@@ -9,6 +9,8 @@
 pub mod breaker;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "database")]
+pub mod database;
 pub mod exit;
 pub mod fs;
 pub mod http;

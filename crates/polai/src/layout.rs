@@ -37,6 +37,11 @@ impl Layout {
         self.0.join("model.toml")
     }
 
+    /// Blocks and states, of the execution client and of the beacon node.
+    pub fn chain_data(&self) -> PathBuf {
+        self.0.join("chain_data")
+    }
+
     /// Keys.
     pub fn secrets(&self) -> PathBuf {
         self.0.join("secrets_data")

@@ -4,9 +4,10 @@
 use core::num::NonZeroUsize;
 use std::sync::Arc;
 
-use alloy_consensus::{BlockBody, Header, TxEnvelope, constants::EMPTY_OMMER_ROOT_HASH, proofs};
-use alloy_eips::{eip1559::BaseFeeParams, eip4895::Withdrawal};
+use alloy_consensus::{BlockBody, TxEnvelope};
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256};
+use alloy_rpc_types_engine::PayloadAttributes;
 use pol_core::{UpdateId, identity::GenesisSeed};
 use pol_kit::clock::System;
 use reth_ai_exex::{
@@ -19,9 +20,9 @@ use reth_ai_exex::{
 use crate::{
     args::DevArgs,
     chain::{Chain, Executed},
+    child,
     execute::{Block, NoOffers},
     state::StateAt,
-    validate,
 };
 
 /// Unix seconds of genesis.
@@ -45,25 +46,17 @@ pub(crate) fn sealer(genesis: &ExecutionGenesis) -> Sealer {
 pub(crate) fn child(chain: &Chain, sealer: &Sealer, parent: &Executed, to: Address) -> HashedBlock<TxEnvelope> {
     let last = &parent.data.block.header;
     let withdrawals = vec![Withdrawal { index: last.number, validator_index: 0, address: to, amount: 1 }];
-    let mut header = Header {
-        parent_hash: parent.data.hash,
-        ommers_hash: EMPTY_OMMER_ROOT_HASH,
-        number: last.number + 1,
-        gas_limit: last.gas_limit,
+    let attributes = PayloadAttributes {
         timestamp: last.timestamp + SLOT,
-        base_fee_per_gas: last.next_block_base_fee(BaseFeeParams::ethereum()),
-        blob_gas_used: Some(0),
-        excess_blob_gas: Some(0),
+        withdrawals: Some(withdrawals.clone()),
         parent_beacon_block_root: Some(B256::with_last_byte(1)),
-        ..Header::default()
+        ..PayloadAttributes::default()
     };
+    let mut header = child::begin(&parent.data, &attributes, last.gas_limit, chain.executor().spec());
     let on = StateAt::new(parent.state.clone(), Arc::new(chain.ancestors(parent.data.hash)));
     let draft = chain.executor().draft(&header, &withdrawals, &on, &mut NoOffers, &|| false).unwrap();
-    header.state_root = parent.state.apply(&draft.outcome.diff).root();
-    header.transactions_root = proofs::calculate_transaction_root::<TxEnvelope>(&[]);
-    header.receipts_root = proofs::calculate_receipt_root(&draft.outcome.receipts);
-    header.withdrawals_root = Some(proofs::calculate_withdrawals_root(&withdrawals));
-    header.logs_bloom = validate::bloom(&draft.outcome);
+    let state_root = parent.state.apply(&draft.outcome.diff).root();
+    child::complete(&mut header, &[], &withdrawals, &draft.outcome, state_root);
     let rule = chain.genesis().chain().difficulty();
     let job = SealJob::new(header, parent.data.hash, last, UpdateId::ZERO, rule).unwrap();
     let (header, hash) = sealer.seal(job, &Cancel::new()).unwrap().into_parts();

@@ -24,6 +24,7 @@
 
 pub mod args;
 pub mod chain;
+pub mod child;
 pub mod dev;
 pub mod engine;
 pub mod execute;

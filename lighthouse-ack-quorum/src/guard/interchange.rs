@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, io};
 
 use pol_core::{GenesisId, Hash32, UpdateId, delta};
+use pol_kit::{database::DatabaseError, from_redb};
 use redb::{ReadableDatabase as _, ReadableTable as _};
 use serde::{Deserialize, Serialize};
 
@@ -53,16 +54,12 @@ pub enum InterchangeError {
     Io(#[from] io::Error),
 }
 
-macro_rules! database_errors {
-    ($($error:ty),*) => {$(
-        impl From<$error> for InterchangeError {
-            fn from(error: $error) -> Self {
-                Self::Guard(error.into())
-            }
-        }
-    )*};
+impl From<DatabaseError> for InterchangeError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Guard(error.into())
+    }
 }
-database_errors!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+from_redb!(InterchangeError);
 
 /// What an import brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

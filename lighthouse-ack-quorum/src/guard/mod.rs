@@ -38,7 +38,11 @@ use pol_core::{
     fault::VerifiedHeader,
     record::IdData,
 };
-use pol_kit::fs::{DirectoryLock, LockError, PrivateError, create_private_directory, lock_directory};
+use pol_kit::{
+    database::DatabaseError,
+    from_redb,
+    fs::{DirectoryLock, LockError, PrivateError, create_private_directory, lock_directory},
+};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 
 pub use ack::Candidate;
@@ -64,7 +68,7 @@ pub enum GuardError {
     Directory(#[from] PrivateError),
     /// The database or its disk.
     #[error("guard: {0}")]
-    Database(#[from] Box<redb::Error>),
+    Database(#[from] DatabaseError),
     /// It belongs to another chain: rows of one chain say nothing about another.
     #[error("guard: {}: found chain {found}, expected {expected}", path.display())]
     Chain {
@@ -83,16 +87,7 @@ pub enum GuardError {
     },
 }
 
-macro_rules! database_errors {
-    ($($error:ty),*) => {$(
-        impl From<$error> for GuardError {
-            fn from(error: $error) -> Self {
-                Self::Database(Box::new(error.into()))
-            }
-        }
-    )*};
-}
-database_errors!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+from_redb!(GuardError);
 
 /// Why a signature is refused. Whoever asked is at fault; asking again gives the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,7 @@
 use std::{path::Path, str::FromStr};
 
 use pol_core::{GenesisId, Hash32, ModelHead, UpdateId, model_head, text::HexError};
+use pol_kit::{database::DatabaseError, from_redb};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
 
 use crate::limits;
@@ -23,7 +24,7 @@ const VERSION: &[u8] = b"1";
 pub enum TableError {
     /// The database or its disk. The operator's (disk) or ours; a node must not import until it is mended.
     #[error("table of model heads: {0}")]
-    Database(#[from] Box<redb::Error>),
+    Database(#[from] DatabaseError),
     /// It belongs to another chain. The operator's: two data directories were mixed.
     #[error("table of model heads: found chain {found}, expected {expected}")]
     Chain {
@@ -64,16 +65,7 @@ pub enum TableError {
     },
 }
 
-macro_rules! database_errors {
-    ($($error:ty),*) => {$(
-        impl From<$error> for TableError {
-            fn from(error: $error) -> Self {
-                Self::Database(Box::new(error.into()))
-            }
-        }
-    )*};
-}
-database_errors!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+from_redb!(TableError);
 
 /// What is known of an imported block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

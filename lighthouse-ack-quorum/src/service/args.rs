@@ -111,13 +111,13 @@ pub enum GuardCommand {
     },
 }
 
-/// Indices of genesis validators.
+/// Indices of genesis validators, at most as many as a genesis has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validators(pub RangeInclusive<u32>);
 
 /// A text that names no validators. The operator's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected an index or a range such as 0-15, at most 4,096 validators")]
+#[error("expected an index or a range such as 0-15, at most 16,384 validators")]
 pub struct ValidatorsError;
 
 impl FromStr for Validators {
@@ -128,7 +128,7 @@ impl FromStr for Validators {
         let number = |text: &str| text.parse::<u32>().map_err(|_| ValidatorsError);
         let (first, last) = (number(first)?, number(last)?);
         match last.checked_sub(first) {
-            Some(0..4_096) => Ok(Self(first..=last)),
+            Some(0..16_384) => Ok(Self(first..=last)),
             _ => Err(ValidatorsError),
         }
     }
@@ -165,7 +165,7 @@ mod tests {
     fn validators_are_an_index_or_a_range() {
         assert_eq!("0-15".parse(), Ok(Validators(0..=15)));
         assert_eq!("7".parse(), Ok(Validators(7..=7)));
-        for text in ["", "a", "5-4", "0-4096", "-1", "1-", "0-4294967296"] {
+        for text in ["", "a", "5-4", "0-16384", "-1", "1-", "0-4294967296"] {
             assert!(text.parse::<Validators>().is_err(), "{text}");
         }
     }

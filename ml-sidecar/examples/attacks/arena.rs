@@ -13,7 +13,7 @@ use ml_sidecar::{
     embedded::{self, Recipe},
     gate::{Candidate, Extent, Gate, Judgement},
     local,
-    session::{self, Author, Plan, Session},
+    session::{self, Author, Plan, Session, Trained},
     texts::DevTexts,
     train::{AdamW, TrainerOptions},
     update::Residual,
@@ -64,11 +64,16 @@ impl Arena {
 
     /// A delta that was trained, on whatever texts.
     pub(crate) fn train(&self, at: &Head, texts: &dyn TextSource, trainer: u64, round: u64) -> Result<CheckedDelta> {
+        Ok(self.trained(at, texts, trainer, round)?.delta)
+    }
+
+    /// The same, with all that was trained.
+    pub(crate) fn trained(&self, at: &Head, texts: &dyn TextSource, trainer: u64, round: u64) -> Result<Trained> {
         let plan = Plan { options: TrainerOptions { seed: trainer * 1_000 + round, ..self.plan.options }, ..self.plan };
         let session = Session { model: self.gate.model(), checkpoint: &self.checkpoint, texts, plan };
         let key = local::key(trainer);
         let author = Author { context: &self.context, head: at.head, slot: round, key: &key };
-        Ok(session::run(&session, &at.state, Residual::new(self.context.shape), &author, &mut |_| {})?.delta)
+        Ok(session::run(&session, &at.state, Residual::new(self.context.shape), &author, &mut |_| {})?)
     }
 
     /// What a gate of a node says.

@@ -70,7 +70,7 @@ impl Attack {
             Self::Scaled => bent(&own()?, &|_, value| value.saturating_mul(10).clamp(-MOST, MOST)),
             Self::Copied => bent(first, &|_, value| value),
             Self::NotANumber => RawDelta::new(not_a_number(&own()?, attacker)).map_err(Into::into),
-            Self::OneModule => one_module(arena, at, &own()?, attacker),
+            Self::OneModule => one_module(arena, at, attacker, round),
             // Alike in direction and size, so that they stand close together; each with noise of its own, so that none is a copy.
             Self::Colluding => bent(first, &|index, value| {
                 let noise = i32::from(sha256(&[&attacker.to_le_bytes(), &index.to_le_bytes()])[0]) - 128;
@@ -100,17 +100,23 @@ fn not_a_number(delta: &CheckedDelta, attacker: u64) -> Vec<u8> {
     bytes
 }
 
-/// All of the change in one projection of one layer, as long as the whole was.
-fn one_module(arena: &Arena, at: &Head, own: &CheckedDelta, attacker: u64) -> Result<RawDelta> {
+/// All of the change in one projection of one layer, as long as a whole one is.
+fn one_module(arena: &Arena, at: &Head, attacker: u64, round: u64) -> Result<RawDelta> {
+    let trained = arena.trained(at, &Arena::texts(attacker), attacker, round)?;
     let tensors: Vec<_> = arena.context.shape.tensors().collect();
-    let module = tensors[5].module;
-    let is_inside = |index: u32| tensors.iter().any(|tensor| tensor.module == module && tensor.range.contains(&index));
-    let inside: Vec<(u32, i32)> = own.changes().filter(|(index, _)| is_inside(*index)).collect();
-    let norm = inside.iter().map(|(_, value)| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    let longer = own.norm() as f64 / norm.max(1.0);
-    let values = inside.into_iter().map(|(index, value)| (index, (f64::from(value) * longer) as i32));
-    let values = dense(&arena.context, values);
-    raw(&encode_change(&arena.context, &claims(at.head, own.header().claims.tokens_seen), &key(attacker), &values)?)
+    // The last projection of the first layer: down.
+    let module = tensors[6].module;
+    let ranges: Vec<_> = tensors.iter().filter(|tensor| tensor.module == module).map(|tensor| tensor.range.clone()).collect();
+    let inside = (0..).zip(trained.residual.units()).filter(|(index, _)| ranges.iter().any(|range| range.contains(index)));
+    let inside: Vec<(u32, i32)> = inside.map(|(index, value)| (index, *value)).collect();
+    let claims = claims(at.head, trained.delta.header().claims.tokens_seen);
+    let cut = |values: Vec<i32>| encode_change(&arena.context, &claims, &key(attacker), &values);
+    let first = cut(dense(&arena.context, inside.iter().copied()))?;
+    let longer = trained.delta.norm() as f64 / (first.norm() as f64).max(1.0);
+    let values = inside
+        .into_iter()
+        .map(|(index, value)| (index, (f64::from(value) * longer).clamp(-f64::from(MOST), f64::from(MOST)) as i32));
+    raw(&cut(dense(&arena.context, values))?)
 }
 
 /// The gate's own texts, to be learnt by heart.

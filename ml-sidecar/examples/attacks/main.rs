@@ -84,6 +84,7 @@ fn main() -> Result<()> {
     let mut arena = Arena::new(&cache, args.steps)?;
     // Eight updates first, so that the norm cap is asked.
     let mut start = Head::genesis(&arena.context);
+    let genesis = arena.held_out(&start.state)?;
     for round in 0..8 {
         let delta = arena.train(&start, &Arena::texts(1 + round % 4), 1 + round % 4, 900 + round)?;
         start = start.with(&delta.into());
@@ -92,11 +93,14 @@ fn main() -> Result<()> {
         "Embedded model, {TRAINERS} trainers, {ATTACKERS} of them attackers, {} rounds of {} + {} steps.",
         args.rounds, args.steps, args.steps
     );
-    println!("Held-out loss at the start: {:.4}\n", arena.held_out(&start.state)?);
+    println!(
+        "Held-out loss of the base model {genesis:.4}, after 8 updates, where the rounds begin, {:.4}.\n",
+        arena.held_out(&start.state)?
+    );
     println!(
         "| attack | fate of one candidate | loss ratio at the gate | held-out if it were added | held-out after the rounds, no defence | with it | attackers' ACKs |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for attack in Attack::ALL {
         let begin = Instant::now();
         let (fate, added) = one(&mut arena, &start, attack)?;
@@ -104,15 +108,17 @@ fn main() -> Result<()> {
         let with = rounds(&mut arena, &start, attack, args.rounds, true)?;
         let attackers = if attack == Attack::None { 0 } else { ATTACKERS };
         println!(
-            "| {} | {} | {} | {} | {:.4} | {:.4} | {} of {} |",
+            "| {} | {} | {} | {} | {:.4} | {:.4} | {} of {} | {} of {} |",
             attack.name(),
             fate.word(),
             fate.ratio(),
             added.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}")),
             without.loss,
             with.loss,
-            with.acked,
+            with.acked[1],
             attackers * args.rounds,
+            with.acked[0],
+            (TRAINERS - attackers) * args.rounds,
         );
         eprintln!("{}: {:.0} s", attack.name(), begin.elapsed().as_secs_f64());
     }
@@ -146,11 +152,12 @@ fn judge(arena: &mut Arena, at: &Head, container: RawDelta, acked: &[CheckedDelt
 /// How some rounds ended.
 struct End {
     loss: f64,
-    acked: u64,
+    /// Of honest trainers, of attackers.
+    acked: [u64; 2],
 }
 
 fn rounds(arena: &mut Arena, start: &Head, attack: Attack, rounds: u64, is_defended: bool) -> Result<End> {
-    let (mut at, mut acked) = (start.clone(), 0);
+    let (mut at, mut acked) = (start.clone(), [0; 2]);
     let attackers = if attack == Attack::None { 0 } else { ATTACKERS };
     for round in 1..=rounds {
         let honest = (0..TRAINERS - attackers).map(|trainer| arena.train(&at, &Arena::texts(1 + trainer), 1 + trainer, round));
@@ -158,8 +165,8 @@ fn rounds(arena: &mut Arena, start: &Head, attack: Attack, rounds: u64, is_defen
         let attackers = (0..attackers).map(|attacker| attack.container(arena, &at, &honest[0], 20 + attacker, round));
         let attackers = attackers.collect::<Result<Vec<_>>>()?;
         let change = if is_defended {
-            let (change, of_attackers) = defended(arena, &at, honest, attackers)?;
-            acked += of_attackers;
+            let (change, now) = defended(arena, &at, honest, attackers)?;
+            acked = [acked[0] + now[0], acked[1] + now[1]];
             change
         } else {
             let came = attackers.into_iter().filter_map(|container| match container.check(&arena.context) {
@@ -173,15 +180,20 @@ fn rounds(arena: &mut Arena, start: &Head, attack: Attack, rounds: u64, is_defen
     Ok(End { loss: arena.held_out(&at.state)?, acked })
 }
 
-/// A round with the defence: what is added, and how many of the attackers' candidates were ACKed. Attackers come first: they are quick.
-fn defended(arena: &mut Arena, at: &Head, honest: Vec<CheckedDelta>, attackers: Vec<RawDelta>) -> Result<(Option<Change>, u64)> {
+/// A round with the defence: what is added, and how many candidates were ACKed. Attackers come first: they are quick.
+fn defended(
+    arena: &mut Arena,
+    at: &Head,
+    honest: Vec<CheckedDelta>,
+    attackers: Vec<RawDelta>,
+) -> Result<(Option<Change>, [u64; 2])> {
     let count = attackers.len();
     let honest = honest.into_iter().map(|delta| RawDelta::new(delta.into_bytes())).collect::<Result<Vec<_>, _>>()?;
-    let (mut acked, mut inputs, mut of_attackers) = (Vec::new(), Vec::new(), 0);
+    let (mut acked, mut inputs, mut counts) = (Vec::new(), Vec::new(), [0; 2]);
     for (number, container) in attackers.into_iter().chain(honest).enumerate() {
         let (Fate::Judged(judged), Some(delta)) = judge(arena, at, container, &acked)? else { continue };
         let Some((before, after)) = judged.losses.filter(|_| judged.is_ack()) else { continue };
-        of_attackers += u64::from(number < count);
+        counts[usize::from(number < count)] += 1;
         acked.push(delta.clone());
         inputs.push(Input { delta, gain: ((before - after) * 1e9) as i64, first_seen: number as u64 });
     }
@@ -196,5 +208,5 @@ fn defended(arena: &mut Arena, at: &Head, honest: Vec<CheckedDelta>, attackers: 
         Choice::Single(delta) => Some(delta.clone().into()),
         Choice::Merge(plan) => Some(plan.change()),
     };
-    Ok((change, of_attackers))
+    Ok((change, counts))
 }

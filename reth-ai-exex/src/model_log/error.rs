@@ -1,19 +1,12 @@
 //! Why the log does not do what it was asked.
 
-use std::io;
-
 use alloy_primitives::B256;
 use pol_core::Hash32;
+use pol_kit::{database::DatabaseError, from_redb};
 
 /// Why the log refuses or fails. Blocks go on without it: what it missed it catches up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// No room on the disk, in the quota, or below the file size limit. The operator makes room; reads go on meanwhile.
-    #[error("model log: the disk is full")]
-    DiskFull,
-    /// Another process has it open. The operator's to resolve.
-    #[error("model log: in use by another process")]
-    Locked,
     /// It belongs to another chain. The operator takes another directory.
     #[error("model log: of another chain, {name} {found}, expected {expected}")]
     OtherChain {
@@ -77,51 +70,20 @@ pub enum LogError {
     /// The database failed and did not open again yet. The next call tries.
     #[error("model log: closed after a failure; the next call opens it again")]
     Closed,
-    /// A file operation failed.
+    /// The disk, or the database on it. The operator's; reads go on where they can.
     #[error("model log: {0}")]
-    Io(#[source] io::Error),
-    /// The database failed.
-    #[error("model log: {0}")]
-    Database(#[source] Box<redb::Error>),
+    Database(#[from] DatabaseError),
 }
 
 impl LogError {
-    /// A failed file operation; a full disk is its own error.
-    pub(super) fn io(source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::DiskFull,
-            _ => Self::Io(source),
-        }
-    }
-
-    /// Whether the database handle is of no more use: after a failed write redb answers nothing any more.
+    /// Whether the database handle is of no more use.
     pub(super) fn spoils_handle(&self) -> bool {
         match self {
-            Self::DiskFull | Self::Closed | Self::Io(_) => true,
-            Self::Database(error) => matches!(**error, redb::Error::PreviousIo | redb::Error::Backend(_)),
+            Self::Closed => true,
+            Self::Database(error) => error.spoils_handle(),
             _ => false,
         }
     }
 }
 
-impl From<redb::Error> for LogError {
-    fn from(error: redb::Error) -> Self {
-        match error {
-            redb::Error::DatabaseAlreadyOpen => Self::Locked,
-            redb::Error::Io(source) => Self::io(source),
-            other => Self::Database(Box::new(other)),
-        }
-    }
-}
-
-macro_rules! from_redb {
-    ($($kind:ident),*) => {
-        $(impl From<redb::$kind> for LogError {
-            fn from(error: redb::$kind) -> Self {
-                redb::Error::from(error).into()
-            }
-        })*
-    };
-}
-
-from_redb!(DatabaseError, TransactionError, TableError, StorageError, CommitError);
+from_redb!(LogError);

@@ -31,7 +31,10 @@ use std::{
 };
 
 use alloy_eips::BlockNumHash;
-use pol_kit::telemetry::{Stage, update};
+use pol_kit::{
+    database::DatabaseError,
+    telemetry::{Stage, update},
+};
 use tokio::sync::broadcast;
 
 use crate::{chain::Chain, limits, metrics::Metrics};
@@ -73,9 +76,9 @@ impl ModelLog {
     /// Opens or creates the log in `directory` (created when missing), and repairs what a kill left behind.
     ///
     /// # Errors
-    /// [`LogError::Locked`], [`LogError::OtherChain`], [`LogError::Schema`], [`LogError::DiskFull`], and what disk and database say.
+    /// [`LogError::OtherChain`], [`LogError::Schema`], and what disk and database say.
     pub fn open(directory: &Path, chain: &Chain, metrics: Metrics) -> Result<Self, LogError> {
-        fs::create_dir_all(directory).map_err(LogError::io)?;
+        fs::create_dir_all(directory).map_err(DatabaseError::io)?;
         let store = Store::open(directory, chain)?;
         let ends = store.ends()?;
         metrics.log_ends(&ends);

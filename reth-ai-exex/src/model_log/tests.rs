@@ -181,7 +181,7 @@ fn a_restart_finds_everything_and_events_begin_anew() {
 fn a_log_of_another_chain_or_in_use_is_refused() {
     let (directory, log) = fresh();
     let again = ModelLog::open(directory.path(), &chain(), Metrics::new());
-    assert!(matches!(again, Err(LogError::Locked)), "{again:?}");
+    assert!(matches!(again, Err(LogError::Database(DatabaseError::Locked))), "{again:?}");
     drop(log);
     let other = Chain::new(pol_core::GenesisId([0x22; 32]), chain().genesis_hash(), 1, 6, 1).unwrap();
     let error = ModelLog::open(directory.path(), &other, Metrics::new()).unwrap_err();

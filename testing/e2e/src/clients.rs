@@ -116,23 +116,23 @@ pub fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
 }
 
-/// Runs a Python program of `testing/e2e/clients`.
+/// Runs a Python program of `testing/e2e/clients`; what it says.
 ///
 /// # Panics
 /// When it fails: a test's verdict. When set-up has not installed its packages.
-pub fn python(program: &str, arguments: &[&OsStr]) {
+pub fn python(program: &str, arguments: &[&OsStr]) -> String {
     let python = cache().join("clients-venv/bin/python");
     assert!(python.exists(), "{}: run scripts/setup (it needs Python 3.11 or newer)", python.display());
-    run(Command::new(python).env("PYTHONDONTWRITEBYTECODE", "1").arg(file(program)).args(arguments));
+    run(Command::new(python).env("PYTHONDONTWRITEBYTECODE", "1").arg(file(program)).args(arguments))
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end; what it says.
 ///
 /// # Panics
 /// When it fails.
-pub fn run(command: &mut Command) {
+pub fn run(command: &mut Command) -> String {
     let output = command.output().expect("it starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
-    print!("{}", text(&output.stdout));
+    text(&output.stdout)
 }

@@ -2,6 +2,7 @@
 
 pub mod clients;
 mod home;
+pub mod liar;
 pub mod up;
 
 pub use home::{Plan, SEED, program};
@@ -83,9 +84,19 @@ impl Node {
         self.beacon = None;
     }
 
+    /// Where JSON-RPC answers.
+    pub fn http(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Where the Beacon API answers.
+    pub fn rest(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[5])
+    }
+
     /// `data` of an answer of the Beacon API; None while there is none.
     pub fn beacon(&self, path: &str) -> Option<Value> {
-        let url = format!("http://127.0.0.1:{}{path}", self.ports[5]);
+        let url = format!("{}{path}", self.rest());
         let answer: Value = reqwest::blocking::get(url).ok()?.json().ok()?;
         answer.get("data").cloned()
     }
@@ -93,8 +104,7 @@ impl Node {
     /// `result` of an answer of the execution client; None while there is none.
     pub fn ethereum(&self, method: &str, params: Value) -> Option<Value> {
         let call = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let url = format!("http://127.0.0.1:{}", self.ports[0]);
-        let answer: Value = reqwest::blocking::Client::new().post(url).json(&call).send().ok()?.json().ok()?;
+        let answer: Value = reqwest::blocking::Client::new().post(self.http()).json(&call).send().ok()?.json().ok()?;
         answer.get("result").cloned()
     }
 

@@ -72,9 +72,12 @@ impl Up {
     pub fn polai(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("polai"));
         command.env_clear().stdin(Stdio::null()).args(args).arg("--data-dir").arg(self.data());
-        for name in ["PATH", "LD_LIBRARY_PATH", "HOME", "POLAI_MODEL_CACHE"] {
+        for name in ["PATH", "LD_LIBRARY_PATH", "HOME"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        // Made once for all tests of this target folder.
+        let folder = program("polai").with_file_name("e2e-models");
+        command.env("POLAI_MODEL_CACHE", folder);
         command.envs(VARIABLES.iter().zip(self.ports).map(|(name, port)| (name, port.to_string())));
         command
     }
@@ -140,6 +143,17 @@ impl Up {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Lets `run.json` say that JSON-RPC is at another port, until the node writes it anew.
+    ///
+    /// # Panics
+    /// Nothing runs.
+    pub fn redirect(&self, http: u16) {
+        let path = self.data().join("run.json");
+        let mut file: Value = serde_json::from_slice(&fs::read(&path).expect("run.json")).expect("JSON");
+        file["ports"]["http"] = http.into();
+        fs::write(&path, file.to_string()).expect("a disk");
     }
 
     /// Process of a part, as `run.json` says.

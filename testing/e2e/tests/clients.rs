@@ -10,7 +10,7 @@ use e2e::{
 #[test]
 fn web3_py_transfers_deploys_traces_and_subscribes_and_every_root_is_computed_again() {
     let node = Execution::dev();
-    python("wallet.py", &[node.http().as_ref(), node.genesis().as_ref(), SEED.as_ref()]);
+    println!("{}", python("wallet.py", &[node.http().as_ref(), node.genesis().as_ref(), SEED.as_ref()]));
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn ethers_transfers_deploys_traces_and_subscribes() {
     let node = Execution::dev();
     let mut command = Command::new("node");
     command.arg(file("wallet.mjs")).arg(modules).arg(node.http()).arg(node.funded_key()).arg(file("Counter.hex"));
-    run(&mut command);
+    println!("{}", run(&mut command));
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_python_consensus_client_builds_imports_and_reorgs_and_everything_wrong_is_r
     let (http, auth, ai_engine) = (node.http(), node.auth(), node.ai_engine());
     let (genesis, secret) = (node.genesis(), node.secret());
     let arguments = [http.as_ref(), auth.as_ref(), ai_engine.as_ref(), genesis.as_os_str(), secret.as_os_str(), SEED.as_ref()];
-    python("engine.py", &arguments);
+    println!("{}", python("engine.py", &arguments));
 }
 
 #[test]
@@ -40,5 +40,5 @@ fn bad_tokens_batch_bombs_deep_json_and_oversized_bodies_are_refused_and_the_mem
     let node = Execution::old_chain();
     let (http, auth, ai_engine, pid) = (node.http(), node.auth(), node.ai_engine(), node.pid().to_string());
     let secret = node.secret();
-    python("hostile.py", &[http.as_ref(), auth.as_ref(), ai_engine.as_ref(), secret.as_os_str(), pid.as_ref()]);
+    println!("{}", python("hostile.py", &[http.as_ref(), auth.as_ref(), ai_engine.as_ref(), secret.as_os_str(), pid.as_ref()]));
 }

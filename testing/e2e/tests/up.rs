@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use e2e::up::{Up, kill, lives};
+use e2e::{
+    liar::{self, Lie},
+    up::{Up, kill, lives},
+};
 
 const PARTS: [&str; 3] = ["pol-dht", "pol-execution", "pol-beacon"];
 
@@ -20,6 +23,29 @@ fn error(output: &Output) -> (Option<i32>, String) {
 
 fn strings(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
+}
+
+/// What the execution client says is not believed.
+fn lies_are_found(up: &Up) {
+    let http = up.port("EL_HTTP_PORT");
+    let lies: [(&str, Lie, &str); 2] = [
+        (
+            "[\"0x2\",false]",
+            |text| text.replace("\"gasUsed\":\"0x0\"", "\"gasUsed\":\"0x1\""),
+            "CONTRADICTION at block 2: its hash is",
+        ),
+        (
+            "polai_modelHead",
+            |text| text.replace("\"updates\":\"0x0\"", "\"updates\":\"0x1\""),
+            "counts Some(1) updates, the headers have 0",
+        ),
+    ];
+    for (asked, lie, expected) in lies {
+        up.redirect(liar::in_front_of(http, asked, lie));
+        let (code, line) = error(&up.run(&["verify"]));
+        assert!(code == Some(1) && line.contains(expected), "{line}");
+    }
+    up.redirect(http);
 }
 
 #[test]
@@ -47,6 +73,7 @@ fn a_node_survives_kills_of_its_processes_verifies_and_stops_in_time() {
     let verified = up.run(&["verify"]);
     let text = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(verified.status.success() && text.contains("the chain is what it should be"), "{text}{:?}", verified.stderr);
+    lies_are_found(&up);
     // Ctrl-C.
     let pids = PARTS.map(|part| up.pid(part).expect("a process"));
     up.signal("INT");

@@ -14,7 +14,7 @@ use pol_core::{
     wire::{Wire, WireHead},
 };
 
-use crate::{execution, update::delta};
+use crate::{engine_api, execution, update::delta};
 
 /// A name and the body behind it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -42,6 +42,8 @@ pub const PAIRING_TARGETS: &[Target] = &[("bls_points", bls_points), ("certifica
 pub const EXECUTION_TARGETS: &[Target] = &[
     ("alloy_header", execution::alloy_header),
     ("engine_payload", execution::engine_payload),
+    ("engine_api", engine_api::engine_api),
+    ("transaction", engine_api::transaction),
     ("ai_engine", execution::ai_engine),
     ("watch_updates", execution::watch_updates),
     ("genesis_json", execution::genesis_json),

@@ -4,6 +4,7 @@
 //! same bodies run under cargo-fuzz (`just fuzz`, coverage-guided, nightly) and as bounded tests on stable (`tests/bounded.rs`).
 
 mod body;
+mod engine_api;
 mod execution;
 mod mutate;
 mod update;

@@ -52,7 +52,9 @@ bounded! {
         extra_data, wire, header, record_key, ack_value, announcement, id_record, fault_vote, certificate, fault_proof, delta,
         chain_toml,
     ];
-    a_hundred_thousand_mutants_do_not_break, 100_000 => [alloy_header, engine_payload, ai_engine, watch_updates, genesis_json];
+    a_hundred_thousand_mutants_do_not_break, 100_000 => [
+        alloy_header, engine_payload, engine_api, transaction, ai_engine, watch_updates, genesis_json,
+    ];
     a_thousand_mutants_do_not_break, 1_000 => [bls_points, certificate_check];
 }
 

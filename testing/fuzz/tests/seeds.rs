@@ -178,6 +178,8 @@ fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("delta", containers()),
         ("alloy_header", vec![header()]),
         ("engine_payload", execution::payloads()),
+        ("engine_api", execution::engine_calls()),
+        ("transaction", execution::transactions()),
         ("ai_engine", execution::calls()),
         ("watch_updates", execution::feed()),
         ("genesis_json", vec![execution::genesis()]),

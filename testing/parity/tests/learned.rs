@@ -82,7 +82,7 @@ fn peft_learnt_the_same(recipe: &Recipe, plan: Plan, by: f64) {
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "scripts/setup has no Python side for this processor")]
 fn an_adapter_that_lowers_the_held_out_loss_here_lowers_it_in_peft_by_as_much() {
-    peft_learnt_the_same(&SMALL, plan(30, 1e-2), 0.98);
+    peft_learnt_the_same(&SMALL, plan(60, 2e-3), 0.99);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io;
 
 use pol_core::UpdateId;
+use pol_kit::{database::DatabaseError, from_redb};
 
 /// Why the store refuses or fails. Never a peer's fault.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub enum StoreError {
     },
     /// The database failed.
     #[error("record database: {0}")]
-    Database(Box<redb::Error>),
+    Database(#[source] DatabaseError),
 }
 
 /// Why a delta is not taken or given.
@@ -91,46 +92,36 @@ pub enum DeltaError {
 
 /// Maps a failed file operation, a full disk to its own error.
 pub(super) fn io_error(action: &'static str, source: io::Error) -> StoreError {
-    if is_full(&source) { StoreError::DiskFull } else { StoreError::Io { action, source } }
+    match DatabaseError::io(source) {
+        DatabaseError::Io(source) => StoreError::Io { action, source },
+        other => other.into(),
+    }
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
-}
-
-impl From<redb::Error> for StoreError {
-    fn from(error: redb::Error) -> Self {
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
         match error {
-            redb::Error::DatabaseAlreadyOpen => Self::Locked,
-            redb::Error::Io(source) => io_error("record database", source),
-            other => Self::Database(Box::new(other)),
+            DatabaseError::DiskFull => Self::DiskFull,
+            DatabaseError::Locked => Self::Locked,
+            DatabaseError::Io(source) => Self::Io { action: "record database", source },
+            other @ DatabaseError::Other(_) => Self::Database(other),
         }
     }
 }
 
-macro_rules! from_redb {
-    ($($kind:ident),*) => {
-        $(impl From<redb::$kind> for StoreError {
-            fn from(error: redb::$kind) -> Self {
-                redb::Error::from(error).into()
-            }
-        })*
-    };
-}
-
-from_redb!(DatabaseError, TransactionError, TableError, StorageError, CommitError, SetDurabilityError);
+from_redb!(StoreError);
 
 impl StoreError {
     /// Whether an earlier call's failure is all that this one met.
     pub(super) fn is_of_another(&self) -> bool {
-        matches!(self, Self::Database(error) if matches!(**error, redb::Error::PreviousIo))
+        matches!(self, Self::Database(error) if error.is_of_another())
     }
 
     /// Whether the database handle is of no more use and must be opened anew.
     pub(super) fn spoils_handle(&self) -> bool {
         match self {
             Self::DiskFull | Self::Closed | Self::Io { .. } => true,
-            Self::Database(error) => matches!(**error, redb::Error::PreviousIo | redb::Error::Backend(_)),
+            Self::Database(error) => error.spoils_handle(),
             _ => false,
         }
     }

@@ -68,7 +68,8 @@ where
 {
     let filter =
         EnvFilter::builder().parse(&args.log).map_err(|source| TelemetryError::Filter { found: args.log.clone(), source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // What it says of a line that cannot be written goes where the line should have gone: on a full disk that would be a panic.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     Ok(match args.log_format {
         LogFormat::Human => Dispatch::new(lines.with_ansi(colours).finish()),
         LogFormat::Json => Dispatch::new(lines.json().flatten_event(true).with_current_span(false).finish()),

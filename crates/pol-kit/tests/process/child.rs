@@ -81,6 +81,10 @@ async fn start(tasks: Tasks, scenario: String) -> Result<(), Exit> {
             let _ = std::thread::spawn(|| panic!("nobody's")).join();
             tasks.stop("seen enough");
         }
+        "talks" => {
+            tracing::warn!("nobody will read this");
+            tasks.stop("said enough");
+        }
         "polite" | "lock" => {
             let node = tasks.clone();
             tasks.spawn_critical("store", async move {

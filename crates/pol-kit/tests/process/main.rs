@@ -73,6 +73,15 @@ fn lines_with(log: &str, text: &str) -> usize {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "child::child", "--nocapture"]).env(child::SCENARIO, "talks");
+    let status = command.env(child::DIRECTORY, "").stdout(Stdio::null()).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn a_panic_in_a_critical_task_ends_the_process_with_its_name_on_one_line_and_no_stack_trace() {
     let (code, log) = run("panic", None);
     assert_eq!(code, Some(1), "{log}");

@@ -197,7 +197,7 @@ fn time(genesis_time: u64, layout: &Layout, clock: &dyn Clock) -> Finding {
     let now = clock.unix_seconds();
     match now.checked_sub(genesis_time) {
         Some(age) => good("clock", format!("slot 0 was {age} s ago")),
-        None if layout.directory().join("chain_data/beacon").exists() => {
+        None if layout.chain_data().join("beacon").exists() => {
             let ahead = genesis_time.saturating_sub(now);
             bad("clock", format!("slot 0 is in {ahead} s, but the chain ran before"), "set this machine's clock")
         }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What belongs to one chain. Settings, models and data stay.
-const OF_A_CHAIN: [&str; 10] = [
+const OF_A_CHAIN: [&str; 11] = [
     "chain.toml",
     "genesis.json",
     "model.toml",
@@ -25,7 +25,8 @@ const OF_A_CHAIN: [&str; 10] = [
     "testnet",
     "chain_data",
     "dht_db",
-    "sidecar_data",
+    "sidecar",
+    "trainer",
     "secrets_data",
     "logs",
 ];

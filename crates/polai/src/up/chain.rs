@@ -54,6 +54,8 @@ pub fn find_or_make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: 
         None => make(layout, args, programs, clock)?,
     };
     create_private_directory(&layout.secrets()).or_usage()?;
+    // Two processes keep their folders in it: whichever came first would decide who may read it.
+    create_private_directory(&layout.chain_data()).or_usage()?;
     Secret::load_or_create(&layout.jwt()).or_usage()?;
     Ok(chain)
 }
@@ -105,7 +107,7 @@ fn check(layout: &Layout, args: &UpArgs, spec: ChainSpec, clock: &dyn Clock) -> 
     said("AI_QUORUM", args.quorum.map(|quorum| quorum.to_string()), Quorum(p.quorum).to_string())?;
     said("--difficulty-floor", args.difficulty_floor.map(|n| n.to_string()), p.difficulty_floor.to_string())?;
     let now = clock.unix_seconds();
-    if now < p.genesis_time && layout.directory().join("chain_data/beacon").exists() && args.genesis_time.is_none() {
+    if now < p.genesis_time && layout.chain_data().join("beacon").exists() && args.genesis_time.is_none() {
         let ahead = p.genesis_time.saturating_sub(now);
         let (floor, line) =
             (LEAD_SECONDS, format!("{folder}: its chain begins in {ahead} s, but it ran before: set this machine's clock"));

@@ -188,7 +188,11 @@ fn tell(event: &Event) -> Result<(), Exit> {
         Event::Ended { part, how, pause } => {
             say(&format!("{part}: ended with {how}; again in {:.2} s", pause.as_secs_f64()));
         }
-        Event::GivenUp { part, line, required: true } => return Err(Exit::usage(format!("{part} cannot run: {line}"))),
+        Event::GivenUp { part, line, required: true } => {
+            // A program's last line begins with its name.
+            let line = line.strip_prefix(&format!("{part}: ")).unwrap_or(line);
+            return Err(Exit::usage(format!("{part} cannot run: {line}")));
+        }
         Event::GivenUp { part, line, required: false } => {
             say(&format!("{part}: given up, blocks go on without it: {line}"));
         }

@@ -106,6 +106,7 @@ async fn summary(shared: &Shared, ask: &Ask, ports: &Ports, clock: &dyn Clock) {
         };
         let words = match &state.given_up {
             Some(line) => format!("given up: {line}"),
+            None if page.is_none() && state.pid.is_some() => "starting".to_owned(),
             None => words(page.as_ref()),
         };
         say(&format!("  {:<14}{words}", state.name));

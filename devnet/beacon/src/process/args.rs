@@ -1,10 +1,10 @@
 //! What `pol-beacon` is told at start. Flags are named as Lighthouse names them where it has them.
 
-use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr};
+use std::{net::IpAddr, path::PathBuf};
 
 use alloy_primitives::Address;
 use clap::Parser;
-use lighthouse_ack_quorum::service::args::TrainerKey;
+use lighthouse_ack_quorum::service::args::{TrainerKey, Validators};
 use pol_core::identity::GenesisSeed;
 use pol_kit::{config::DataDirArgs, telemetry::LogArgs};
 
@@ -101,29 +101,6 @@ pub struct KeyArgs {
     pub genesis_seed: Option<GenesisSeed>,
 }
 
-/// Indices of genesis validators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Validators(pub RangeInclusive<u32>);
-
-/// A text that names no validators. The operator's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected an index or a range such as 0-15, at most 16,384 validators")]
-pub struct ValidatorsError;
-
-impl FromStr for Validators {
-    type Err = ValidatorsError;
-
-    fn from_str(text: &str) -> Result<Self, ValidatorsError> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let number = |text: &str| text.parse::<u32>().map_err(|_| ValidatorsError);
-        let (first, last) = (number(first)?, number(last)?);
-        match last.checked_sub(first) {
-            Some(0..16_384) => Ok(Self(first..=last)),
-            _ => Err(ValidatorsError),
-        }
-    }
-}
-
 impl Args {
     /// Where chain, blocks and model heads lie.
     pub fn beacon_directory(&self) -> PathBuf {
@@ -151,14 +128,5 @@ mod tests {
         Args::command().debug_assert();
         let args = Args::parse_from(["pol-beacon"]);
         assert_eq!((args.http_port, args.http_address.is_loopback()), (3500, true));
-    }
-
-    #[test]
-    fn validators_are_an_index_or_a_range() {
-        assert_eq!("0-15".parse(), Ok(Validators(0..=15)));
-        assert_eq!("7".parse(), Ok(Validators(7..=7)));
-        for text in ["", "a", "5-4", "0-16384", "-1", "1-"] {
-            assert!(text.parse::<Validators>().is_err(), "{text}");
-        }
     }
 }

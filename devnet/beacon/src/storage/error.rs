@@ -1,13 +1,14 @@
 //! Why the storage gave no answer.
 
 use pol_core::GenesisId;
+use pol_kit::{database::DatabaseError, from_redb};
 
 /// The disk's or the operator's fault; a node that gets one stops.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The database or its disk.
     #[error("beacon database: {0}")]
-    Database(#[from] Box<redb::Error>),
+    Database(#[from] DatabaseError),
     /// It belongs to another chain: two data directories were mixed. The operator's.
     #[error("beacon database: found chain {found}, expected {expected}: another genesis; use its own data directory")]
     Chain {
@@ -30,13 +31,4 @@ pub enum StorageError {
     },
 }
 
-macro_rules! database_errors {
-    ($($error:ty),*) => {$(
-        impl From<$error> for StorageError {
-            fn from(error: $error) -> Self {
-                Self::Database(Box::new(error.into()))
-            }
-        }
-    )*};
-}
-database_errors!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+from_redb!(StorageError);

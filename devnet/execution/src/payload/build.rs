@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::{BlockBody, Header, TxEnvelope, constants::EMPTY_OMMER_ROOT_HASH, proofs};
-use alloy_eips::{
-    eip1559::{BaseFeeParams, calculate_block_gas_limit},
-    eip4895::Withdrawals,
-};
+use alloy_consensus::{BlockBody, TxEnvelope};
+use alloy_eips::{eip1559::calculate_block_gas_limit, eip4895::Withdrawals};
 use alloy_evm::block::BlockExecutionError;
 use alloy_primitives::U256;
 use pol_core::UpdateId;
@@ -18,9 +15,9 @@ use reth_ai_exex::{
 
 use super::{Built, Parts, Request};
 use crate::{
+    child,
     execute::{Block, Draft},
     state::StateAt,
-    validate,
 };
 
 /// Why there is no draft. Our own fault.
@@ -52,7 +49,8 @@ impl Drafted {
 pub(super) fn draft(parts: &Parts, request: &Request, choice: &Choice, stop: &Cancel) -> Result<Drafted, BuildError> {
     let (parent, chain) = (&request.parent, &parts.chain);
     let executor = chain.executor();
-    let mut header = head_of(parts, request);
+    let gas_limit = calculate_block_gas_limit(parent.data.block.header.gas_limit, parts.gas_limit);
+    let mut header = child::begin(&parent.data, &request.attributes, gas_limit, executor.spec());
     let withdrawals = request.attributes.withdrawals.clone().unwrap_or_default();
     let on = StateAt::new(parent.state.clone(), Arc::new(chain.ancestors(parent.data.hash)));
     let base_fee = header.base_fee_per_gas.unwrap_or_default();
@@ -60,38 +58,13 @@ pub(super) fn draft(parts: &Parts, request: &Request, choice: &Choice, stop: &Ca
     let Draft { transactions, outcome, fees } =
         executor.draft(&header, &withdrawals, &on, &mut offers, &|| stop.is_cancelled())?;
     let transactions: Vec<TxEnvelope> = transactions.into_iter().map(|transaction| transaction.into_inner()).collect();
-    header.state_root = parent.state.apply(&outcome.diff).root();
-    header.transactions_root = proofs::calculate_transaction_root(&transactions);
-    header.receipts_root = proofs::calculate_receipt_root(&outcome.receipts);
-    header.withdrawals_root = Some(proofs::calculate_withdrawals_root(&withdrawals));
-    header.logs_bloom = validate::bloom(&outcome);
-    header.gas_used = outcome.gas_used;
-    header.blob_gas_used = Some(outcome.blob_gas_used);
+    let state_root = parent.state.apply(&outcome.diff).root();
+    child::complete(&mut header, &transactions, &withdrawals, &outcome, state_root);
     let update_id = choice.candidate.as_ref().map_or(UpdateId::ZERO, |candidate| candidate.update_id());
     let rule = chain.genesis().chain().difficulty();
     let job = SealJob::new(header, parent.data.hash, &parent.data.block.header, update_id, rule)?;
     let body = BlockBody { transactions, ommers: vec![], withdrawals: Some(Withdrawals::new(withdrawals)) };
     Ok(Drafted { job, body, value: fees })
-}
-
-/// What of the header is known before anything is executed.
-fn head_of(parts: &Parts, request: &Request) -> Header {
-    let (parent, attributes) = (&request.parent.data, &request.attributes);
-    let last = &parent.block.header;
-    Header {
-        parent_hash: parent.hash,
-        ommers_hash: EMPTY_OMMER_ROOT_HASH,
-        beneficiary: attributes.suggested_fee_recipient,
-        number: last.number.saturating_add(1),
-        gas_limit: calculate_block_gas_limit(last.gas_limit, parts.gas_limit),
-        timestamp: attributes.timestamp,
-        mix_hash: attributes.prev_randao,
-        base_fee_per_gas: last.next_block_base_fee(BaseFeeParams::ethereum()),
-        blob_gas_used: Some(0),
-        excess_blob_gas: last.next_block_excess_blob_gas(parts.chain.executor().spec().blobs()),
-        parent_beacon_block_root: attributes.parent_beacon_block_root,
-        ..Header::default()
-    }
 }
 
 /// The sealed block as a payload, with the certificate of the choice that it was built with.

@@ -76,6 +76,9 @@ impl Store {
     }
 
     fn with_database<T>(&self, f: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.reopen();
+        }
         let result = self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Err(StoreError::Closed), f);
         if result.as_ref().is_err_and(StoreError::spoils_handle) {
             self.reopen();

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::RwLock};
 use alloy_eips::BlockNumHash;
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_rlp::Decodable as _;
+use pol_kit::database::DatabaseError;
 use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 
 use super::{
@@ -39,9 +40,9 @@ impl Store {
     /// Opens the chain in a directory (created when missing); a new one begins with this genesis block and state.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::OtherChain`], [`StoreError::Schema`]; the disk's.
+    /// [`StoreError::OtherChain`], [`StoreError::Schema`]; the disk's.
     pub fn open(directory: &Path, genesis: &BlockData, state: &StateDiff) -> Result<(Self, Recovered), StoreError> {
-        fs::create_dir_all(directory).map_err(StoreError::io)?;
+        fs::create_dir_all(directory).map_err(DatabaseError::io)?;
         let path = directory.join(super::FILE);
         let store = Self { database: RwLock::new(Some(create(&path)?)), path };
         store.write(|transaction| prepare(transaction, genesis, state))?;

@@ -4,8 +4,10 @@
 mod ai;
 mod building;
 mod cli;
+mod disk;
 mod driver;
 mod forkchoice;
 mod invalid;
 mod restart;
+mod traces;
 mod wallets;

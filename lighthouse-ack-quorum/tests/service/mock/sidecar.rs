@@ -10,9 +10,9 @@ use pol_api::{
     sidecar::{
         self, Verdict,
         v1::{
-            DatasetsRequest, DatasetsResponse, ExportAdapterRequest, ExportAdapterResponse, ModelStateRequest, ModelStateResponse,
-            StatusRequest, StatusResponse, StopTrainingRequest, StopTrainingResponse, TrainRequest, TrainResponse, ValidateRequest,
-            ValidateResponse, VerdictsRequest, VerdictsResponse, sidecar_server,
+            DatasetsRequest, DatasetsResponse, ExportAdapterRequest, ExportAdapterResponse, ModelStateRequest,
+            ModelStateResponse, StatusRequest, StatusResponse, StopTrainingRequest, StopTrainingResponse, TrainRequest,
+            TrainResponse, ValidateRequest, ValidateResponse, VerdictsRequest, VerdictsResponse, sidecar_server,
         },
     },
     tonic::{self, Request, Response, Status},

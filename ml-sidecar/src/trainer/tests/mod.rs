@@ -210,3 +210,40 @@ async fn killed_at_any_moment_it_never_offers_two_containers_as_one_nor_one_as_t
 async fn long_killed_a_hundred_times_it_never_offers_two_containers_as_one_nor_one_as_two() {
     survives_kills(100, 60).await;
 }
+
+/// Resident memory of this process, KiB.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+async fn memory_stays_flat(rounds: usize, warm: usize, growth: f64) {
+    let mut world = world();
+    let trainer = world.start(good_plan());
+    let mut before = 0.0;
+    for number in 1..=rounds {
+        trainer.until(|progress| progress.published == number as u64 && progress.phase == Phase::Waiting).await;
+        let offer = world.shelf.offers()[number - 1].clone();
+        world.chain.accept(&offer.bytes);
+        world.chain.finalize();
+        if number == warm {
+            before = resident();
+        }
+    }
+    let after = resident();
+    assert!(trainer.stop());
+    println!("{before} KiB after {warm} rounds, {after} KiB after {rounds}");
+    assert!(after <= before * growth, "{before} KiB, then {after} KiB");
+    assert!(world.memory().own.len() <= 2, "what is final is forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_rounds() {
+    memory_stays_flat(12, 6, 1.1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_memory_stays_flat_over_200_rounds() {
+    memory_stays_flat(200, 20, 1.02).await;
+}

@@ -134,11 +134,11 @@ fn a_full_disk_refuses_changes_clearly_and_answers_reads() {
             break error;
         }
     };
-    assert!(matches!(error, LogError::DiskFull), "{error}");
+    assert!(matches!(error, LogError::Database(DatabaseError::DiskFull)), "{error}");
     let tip = log.tip();
     for _ in 0..3 {
         let refused = log.commit(&run(tip.block, 50_000, 1)).unwrap_err();
-        assert!(matches!(refused, LogError::DiskFull), "{refused}");
+        assert!(matches!(refused, LogError::Database(DatabaseError::DiskFull)), "{refused}");
         let snapshot = log.snapshot().unwrap();
         assert_eq!((log.tip(), snapshot.block(tip.block.number).unwrap()), (tip, Some(tip)));
     }

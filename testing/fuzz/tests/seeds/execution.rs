@@ -1,7 +1,11 @@
 //! Seeds for what reaches an execution client.
 
-use alloy_consensus::{Block, BlockBody, Header, TxEnvelope, constants::EMPTY_TRANSACTIONS, constants::EMPTY_WITHDRAWALS};
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_consensus::{
+    Block, BlockBody, Header, SignableTransaction as _, TxEip1559, TxEip2930, TxEnvelope, TxLegacy,
+    constants::{EMPTY_TRANSACTIONS, EMPTY_WITHDRAWALS},
+};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use alloy_rpc_types_engine::ExecutionPayload;
 use pol_api::{
     convert::{ChainEvent, ChainUpdate, Cursor, Head, View, WatchUpdates},
@@ -46,10 +50,50 @@ pub(crate) fn payloads() -> Vec<Vec<u8>> {
     vec![payload(0), payload(9)]
 }
 
+fn call(method: &str, params: Value) -> Vec<u8> {
+    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string().into_bytes()
+}
+
+/// The Engine API, every method that a consensus client uses.
+pub(crate) fn engine_calls() -> Vec<Vec<u8>> {
+    let root = B256::repeat_byte(0xbe);
+    let new_payloads = payloads().into_iter().map(|payload| {
+        let payload: Value = serde_json::from_slice(&payload).unwrap();
+        call("engine_newPayloadV3", json!([payload, [], root]))
+    });
+    let state = json!({"headBlockHash": root, "safeBlockHash": B256::ZERO, "finalizedBlockHash": B256::ZERO});
+    let withdrawal = json!({"index": "0x0", "validatorIndex": "0x1", "address": Address::repeat_byte(1), "amount": "0x5"});
+    let attributes = json!({
+        "timestamp": "0xf4246",
+        "prevRandao": root,
+        "suggestedFeeRecipient": Address::repeat_byte(2),
+        "withdrawals": [withdrawal],
+        "parentBeaconBlockRoot": root,
+    });
+    let others = [
+        call("engine_forkchoiceUpdatedV3", json!([state, attributes])),
+        call("engine_forkchoiceUpdatedV2", json!([state, null])),
+        call("engine_getPayloadV3", json!(["0x0000000000000001"])),
+        call("engine_getPayloadBodiesByHashV1", json!([[root]])),
+        call("engine_getPayloadBodiesByRangeV1", json!(["0x1", "0x20"])),
+        call("engine_exchangeCapabilities", json!([["engine_newPayloadV3"]])),
+    ];
+    new_payloads.chain(others).collect()
+}
+
+/// One of each kind that the pool takes. Somebody has signed them, whoever it is.
+pub(crate) fn transactions() -> Vec<Vec<u8>> {
+    let (to, gas_limit, input) = (TxKind::Call(Address::repeat_byte(1)), 21_000, Bytes::from_static(&[1, 2, 3]));
+    let signature = Signature::new(U256::from(5), U256::from(7), false);
+    let legacy = TxLegacy { chain_id: Some(1337), gas_price: 10, gas_limit, to, ..TxLegacy::default() };
+    let listed = TxEip2930 { chain_id: 1337, gas_price: 10, gas_limit, to, input, ..TxEip2930::default() };
+    let priced = TxEip1559 { chain_id: 1337, max_fee_per_gas: 10, gas_limit, to, ..TxEip1559::default() };
+    let all: [TxEnvelope; 3] =
+        [legacy.into_signed(signature).into(), listed.into_signed(signature).into(), priced.into_signed(signature).into()];
+    all.iter().map(Encodable2718::encoded_2718).collect()
+}
+
 pub(crate) fn calls() -> Vec<Vec<u8>> {
-    let call = |method: &str, params: Value| {
-        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string().into_bytes()
-    };
     let candidate = |update: u8, certificate: Vec<u8>| {
         let (update, certificate) = (B256::repeat_byte(update), Bytes::from(certificate));
         json!([{"parentHash": B256::repeat_byte(7), "slot": "0x64", "updateId": update, "certificate": certificate}])

@@ -23,10 +23,13 @@ use reth_ai_exex::{
     genesis::{ExecutionGenesis, GenesisDraft, GenesisParameters},
 };
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use super::{Driver, Urls, wallet::CHAIN_ID};
 
 pub const SEED: [u8; 32] = [7; 32];
 pub const SLOT: u64 = 6;
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pol-execution");
 const SECRET: [u8; 32] = [0x5e; 32];
 
 /// A data directory with a genesis, and at most one process on it.
@@ -60,7 +63,10 @@ impl Home {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pol-execution"));
+        self.arguments(Command::new(PROGRAM))
+    }
+
+    fn arguments(&self, mut command: Command) -> Command {
         command.env_clear().arg("--data-dir").arg(self.directory.path());
         command.arg("--authrpc.jwtsecret").arg(self.directory.path().join("jwt.hex"));
         for port in ["http", "authrpc", "ai-engine", "feed", "metrics"] {
@@ -69,12 +75,25 @@ impl Home {
         command
     }
 
+    /// Where a file that may not grow is an error, as on a full disk, and not the end.
+    pub fn start_to_starve(&self) -> Process {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", PROGRAM]);
+        self.spawn(self.arguments(shell))
+    }
+
     pub fn start(&self) -> Process {
         self.start_with(&[])
     }
 
     pub fn start_with(&self, flags: &[&str]) -> Process {
-        let mut child = self.command().args(flags).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = self.command();
+        command.args(flags);
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Process {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut before = Vec::new();
         let up = loop {
@@ -104,6 +123,12 @@ impl Home {
 }
 
 impl Process {
+    /// Bounds its files, which the system answers like a full disk: writes fail, reads do not.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
+    }
+
     /// SIGKILL: no chance to write anything.
     pub fn kill(&mut self) -> ExitStatus {
         self.child.kill().unwrap();
@@ -112,7 +137,7 @@ impl Process {
 
     /// SIGTERM, and how it ended.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap()
     }
