@@ -22,6 +22,9 @@ pub mod validators;
 pub use prost;
 pub use tonic;
 
+/// All services and messages as an encoded `FileDescriptorSet`, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Shared messages.
 pub mod common {
     /// `polai.common.v1`, generated from `proto/polai/common/v1`.

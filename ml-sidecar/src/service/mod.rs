@@ -32,7 +32,11 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use pol_api::{serve, sidecar, tonic::transport::Channel};
+use pol_api::{
+    serve,
+    sidecar::{self, v1::sidecar_server::SidecarServer},
+    tonic::transport::Channel,
+};
 use pol_core::delta::Context;
 use pol_kit::{
     clock::Clock,
@@ -185,7 +189,7 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
     if let Some(control) = trainer.clone() {
         let _ = shared.control.set(control);
     }
-    listen(tasks, shared, grpc, observed, metrics);
+    listen(tasks, shared, grpc, observed, metrics)?;
     tracing::info!(target: "polai::sidecar", genesis_id = %context.genesis_id, grpc = %grpc_at, metrics = %metrics_at, "sidecar started");
     Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health, trainer })
 }
@@ -196,13 +200,19 @@ fn listen(
     grpc: TcpListener,
     observed: TcpListener,
     metrics: prometheus_client::registry::Registry,
-) {
+) -> Result<(), Exit> {
     let (tree, token, health) = (tasks.child("http"), tasks.token(), shared.health.clone());
     let service = sidecar::server(grpc::Service(shared));
+    let (reporter, checks) = tonic_health::server::health_reporter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pol_api::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
     tree.spawn_critical("grpc", async move {
+        reporter.set_serving::<SidecarServer<grpc::Service>>().await;
         let stop = token.clone();
-        let serving =
-            serve::server().add_service(service).serve_with_incoming_shutdown(serve::connections(grpc), token.cancelled_owned());
+        let server = serve::server().add_service(service).add_service(checks).add_service(reflection);
+        let serving = server.serve_with_incoming_shutdown(serve::connections(grpc), token.cancelled_owned());
         // A watch never ends by itself.
         tokio::select! {
             ended = serving => ended,
@@ -211,6 +221,7 @@ fn listen(
     });
     let pages = router(metrics, health);
     tree.spawn_critical("metrics", http::serve(observed, pages, http::Limits::default(), tasks.token()));
+    Ok(())
 }
 
 struct GateParts {

@@ -14,6 +14,8 @@ use pol_core::{
     state::Shape,
 };
 
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
 use crate::world::World;
 
 async fn world() -> World {
@@ -148,5 +150,9 @@ async fn a_role_that_a_process_does_not_have_is_refused_by_name() {
     assert_eq!(Reason::of(&refused), Some(Reason::NoRole));
     let status = sidecar.client.status(StatusRequest {}).await.unwrap().into_inner();
     assert!(!status.gates && !status.trains && !status.training);
+    let channel = pol_api::serve::endpoint(format!("http://{}", sidecar.running.grpc)).unwrap().connect_lazy();
+    let request = HealthCheckRequest { service: "polai.sidecar.v1.Sidecar".to_owned() };
+    let health = HealthClient::new(channel).check(request).await.unwrap().into_inner();
+    assert_eq!(health.status(), ServingStatus::Serving);
     sidecar.stop().await;
 }

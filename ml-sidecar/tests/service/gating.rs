@@ -128,8 +128,8 @@ async fn every_candidate_gets_one_verdict_and_an_ack_names_the_state_that_follow
         }
     }
     let never_read = sidecar.client.verdicts(VerdictsRequest::default()).await.unwrap();
-    // Before there is an ACK of what it is a copy of, but for the signs.
-    let harmful = place.changed(&good, 8, |_, value| value.saturating_neg().saturating_mul(4));
+    // Before there is an ACK of what it has the places of: later it would be a copy.
+    let harmful = place.changed(&good, 8, |index, _| if index % 3 == 0 { 1 << 28 } else { -(1 << 28) });
     let failed = place.offer(&harmful, 5);
     for stream in &mut streams {
         let verdict = next(stream).await;
