@@ -7,4 +7,5 @@ mod gating;
 mod killed;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;
 mod world;

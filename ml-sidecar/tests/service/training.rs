@@ -1,0 +1,190 @@
+//! A trainer and three gates make a model better: the whole of the sidecar, with a scripted chain and a DHT in memory.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use ed25519_dalek::SigningKey;
+use ml_sidecar::{
+    adapter::Adapter,
+    checkpoint::Checkpoint,
+    corpus::Corpus,
+    data::CorpusSet,
+    device::{Choice, Device},
+    gate::Gate,
+    service::{self, MakeGate, Parts, Ports, Running},
+    session::Plan,
+    texts::DevTexts,
+    train::{AdamW, TrainerOptions},
+    trainer::{Setup, Slots},
+};
+use pol_api::{
+    serve,
+    sidecar::{
+        self, Decision, Verdict,
+        v1::{VerdictsRequest, VerdictsResponse, sidecar_client::SidecarClient},
+    },
+    tonic::{Streaming, transport::Channel},
+};
+use pol_core::{
+    GenesisId, UpdateId,
+    delta::{Context, Profile},
+    state::State,
+};
+use pol_kit::{clock::System, tasks::Root};
+
+use crate::{
+    support::{self, SMALL},
+    world::{PATIENCE, World, until},
+};
+
+/// Gates beside the trainer.
+const GATES: usize = 3;
+
+struct Place {
+    model: PathBuf,
+    world: World,
+    _files: support::World,
+}
+
+struct Node {
+    root: Root,
+    running: Running,
+    client: SidecarClient<Channel>,
+}
+
+impl Place {
+    async fn new() -> Self {
+        // Four models in one process: more threads would only wait for each other.
+        tch::set_num_threads(1);
+        let files = support::World::new(&SMALL);
+        let model = PathBuf::from(files.model());
+        let shape = Checkpoint::open(&model).unwrap().config.shape;
+        let context = Context { genesis_id: GenesisId([8; 32]), shape, profile: Profile::F16x20 };
+        Self { model, world: World::new(context).await, _files: files }
+    }
+
+    fn dev_texts(checkpoint: &Checkpoint) -> Vec<Vec<u32>> {
+        DevTexts::embedded().texts().iter().map(|text| checkpoint.tokens(text).unwrap()).collect()
+    }
+
+    fn gate(&self) -> MakeGate {
+        let folder = self.model.clone();
+        Box::new(move || {
+            let checkpoint = Checkpoint::open(&folder)?;
+            Ok(Gate::new(checkpoint.load(Device::cpu(), None)?, Self::dev_texts(&checkpoint), None)?)
+        })
+    }
+
+    fn trainer(&self) -> Setup {
+        let checkpoint = Checkpoint::open(&self.model).unwrap();
+        let optimizer = AdamW { learning_rate: 1e-2, ..AdamW::default() };
+        let options = TrainerOptions { optimizer, warmup_steps: 0, ..TrainerOptions::default() };
+        Setup {
+            dev_texts: Self::dev_texts(&checkpoint),
+            checkpoint,
+            texts: Box::new(CorpusSet::new(5, &[], 5_000)),
+            references: None,
+            choice: Choice::Cpu,
+            device: Device::cpu(),
+            precision: None,
+            plan: Plan { steps: 10, refining_steps: 10, sequences: 4, length: 48, options },
+            key: SigningKey::from_bytes(&[7; 32]),
+            slots: Slots { genesis_time: 1_700_000_000, slot_seconds: 12 },
+            folder: self.world.folder.path().join("trainer"),
+            keep_every: Duration::from_secs(1),
+            ack_timeout: Setup::ACK_TIMEOUT,
+        }
+    }
+
+    /// A sidecar with a folder of its own.
+    async fn start(&self, name: &str, gate: Option<MakeGate>, trainer: Option<Setup>) -> Node {
+        let root = Root::new("test");
+        let parts = Parts {
+            context: self.world.chain.context,
+            folder: self.world.folder.path().join(name),
+            dht: self.world.uris.0.clone(),
+            feed: self.world.uris.1.clone(),
+            gate,
+            public_key: None,
+            trainer_key: None,
+            trainer,
+            clock: Arc::new(System::new()),
+        };
+        let running = service::start(&root.child("sidecar"), parts, Ports { grpc: 0, metrics: 0 }).await.unwrap();
+        let channel = serve::endpoint(format!("http://{}", running.grpc)).unwrap().connect_lazy();
+        Node { root, running, client: sidecar::client(channel) }
+    }
+
+    fn held_out(&self, state: &State) -> f64 {
+        let checkpoint = Checkpoint::open(&self.model).unwrap();
+        let texts: Vec<Vec<u32>> = (0..30).map(|text| checkpoint.tokens(&Corpus::new(77, &[]).get(text)).unwrap()).collect();
+        let adapter = Adapter::from_state(state, Device::cpu()).unwrap();
+        checkpoint.load(Device::cpu(), None).unwrap().losses(Some(&adapter), &texts).unwrap().mean().unwrap()
+    }
+}
+
+/// The update that this gate ACKs next.
+async fn next_ack(stream: &mut Streaming<VerdictsResponse>) -> UpdateId {
+    loop {
+        let message = tokio::time::timeout(PATIENCE, stream.message()).await.expect("a verdict in time").unwrap();
+        let verdict: Verdict = message.expect("the stream goes on").try_into().unwrap();
+        if let Decision::Ack(_) = verdict.decision {
+            return verdict.update_id;
+        }
+    }
+}
+
+async fn make_it_better(updates: usize) {
+    let mut place = Place::new().await;
+    let mut gates = Vec::new();
+    for name in ["gate-0", "gate-1", "gate-2"] {
+        gates.push(place.start(name, Some(place.gate()), None).await);
+    }
+    assert_eq!(gates.len(), GATES);
+    let mut streams = Vec::new();
+    for gate in &mut gates {
+        streams.push(gate.client.verdicts(VerdictsRequest::default()).await.unwrap().into_inner());
+    }
+    let mut trainer = place.start("trainer-state", None, Some(place.trainer())).await;
+    for number in 1..=updates {
+        // All three: a quorum by any rule.
+        let mut acked = Vec::new();
+        for stream in &mut streams {
+            acked.push(next_ack(stream).await);
+        }
+        assert!(acked.iter().all(|id| *id == acked[0]), "{acked:?}");
+        let bytes = place.world.dht.held().deltas[&acked[0]].to_vec();
+        assert_eq!(place.world.chain.keep(bytes), acked[0]);
+        place.world.chain.accept(acked[0]);
+        place.world.chain.finalize(number);
+        if number == updates / 2 {
+            // In the middle of a round: it goes on, and offers nothing twice under another name.
+            trainer.root.stop(Duration::from_secs(10)).await;
+            trainer = place.start("trainer-state", None, Some(place.trainer())).await;
+        }
+    }
+    let expected = place.world.chain.fresh();
+    let count = updates as u64;
+    for node in gates.iter_mut().chain([&mut trainer]) {
+        let state =
+            until(&mut node.client, "all updates", |state| state.updates == count && state.finalized_updates == count).await;
+        assert_eq!(state.root, expected.root());
+    }
+    let before = place.held_out(&State::initial(&place.world.chain.context.genesis_id, place.world.chain.context.shape));
+    let after = place.held_out(&expected);
+    println!("held-out loss {before:.4} -> {after:.4} after {updates} updates");
+    assert!(after < before * 0.999, "{before} {after}");
+    assert!(trainer.running.trainer.is_some() && gates[0].running.trainer.is_none());
+    for node in gates.into_iter().chain([trainer]) {
+        node.root.stop(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trainer_and_three_gates_lower_the_held_out_loss_and_end_with_one_state() {
+    make_it_better(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_one_trainer_and_three_gates_go_on_for_20_updates() {
+    make_it_better(20).await;
+}
