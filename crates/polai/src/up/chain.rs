@@ -164,6 +164,10 @@ fn describe_model(layout: &Layout, args: &UpArgs, programs: &Programs) -> Result
     match output.status.code() {
         Some(0) => Ok(()),
         Some(2) => Err(Exit::usage(format!("ml-sidecar cannot use the model {:?}: see above", args.model))),
+        // The loader's own code for a library that is not there.
+        Some(127) => {
+            Err(Exit::usage("ml-sidecar does not start, LibTorch is not where it was: run scripts/setup, or polai up --no-ai"))
+        }
         _ => Err(Exit::failure(format!("ml-sidecar model chain ended with {}", output.status))),
     }
 }

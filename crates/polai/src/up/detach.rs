@@ -38,19 +38,25 @@ pub(super) fn detach(layout: &Layout) -> Result<(), Exit> {
         let ended = node.try_wait()?;
         let mut text = String::new();
         shown.read_to_string(&mut text)?;
-        drop(std::io::stdout().write_all(text.as_bytes()));
         said.push_str(&text);
         if let Some(status) = ended {
+            // Its last line is the error, which is said once.
             let line = said.lines().last().unwrap_or_default().to_owned();
+            print(text.trim_end().strip_suffix(&line).unwrap_or(&text));
             let line = line.strip_prefix("polai: ").unwrap_or(&line).to_owned();
             return Err(if status.code() == Some(2) { Exit::usage(line) } else { Exit::failure(line) });
         }
+        print(&text);
         if RunFile::read(&layout.run_file()).is_some_and(|file| file.ready && file.pid == node.id()) {
             say(&format!("detached   process {}; polai down stops it", node.id()));
             return Ok(());
         }
         thread::sleep(LOOK);
     }
+}
+
+fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
 /// Leaves the terminal.
