@@ -75,23 +75,16 @@ pub struct FollowArgs {
     #[arg(long, value_name = "URL", conflicts_with_all = ["out", "head", "state", "residual", "state_out", "adapter_out"])]
     pub dht: Option<String>,
     /// The execution client's feed
-    #[arg(long, env = "EL_FEED_URL", default_value = FEED, value_name = "URL", requires = "dht")]
+    #[arg(long, env = "EL_FEED_URL", default_value = FEED, value_name = "URL")]
     pub feed: String,
     /// Port of the gRPC service polai.sidecar.v1, on loopback
-    #[arg(long, env = "SIDECAR_PORT", default_value_t = 8560, value_name = "PORT", requires = "dht")]
+    #[arg(long, env = "SIDECAR_PORT", default_value_t = 8560, value_name = "PORT")]
     pub port: u16,
     /// Port of /metrics and /health, on loopback
-    #[arg(long, env = "SIDECAR_METRICS_PORT", default_value_t = 8561, value_name = "PORT", requires = "dht")]
+    #[arg(long, env = "SIDECAR_METRICS_PORT", default_value_t = 8561, value_name = "PORT")]
     pub metrics_port: u16,
     /// The trainer's Ed25519 key: 64 hex digits, or a private file with them; by default secrets_data/trainer.key in the data directory
-    #[arg(
-        long,
-        visible_alias = "trainer-key",
-        env = "TRAINER_KEY",
-        hide_env_values = true,
-        value_name = "FILE|HEX",
-        requires = "dht"
-    )]
+    #[arg(long, visible_alias = "trainer-key", env = "TRAINER_KEY", hide_env_values = true, value_name = "FILE|HEX")]
     pub peer_id: Option<String>,
     /// The gate's texts.
     #[command(flatten)]

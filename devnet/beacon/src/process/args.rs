@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, env = "BEACON_REST_PORT", default_value_t = 3500, value_name = "PORT")]
     pub http_port: u16,
     /// Port of /metrics and /health, on loopback
-    #[arg(long, env = "BEACON_METRICS_PORT", default_value_t = 5054, value_name = "PORT")]
+    #[arg(long, env = "BEACON_METRICS_PORT", default_value_t = 9002, value_name = "PORT")]
     pub metrics_port: u16,
     /// Port of the gRPC service polai.quorum.v1, on loopback, when there is a DHT
     #[arg(long, env = "BEACON_GRPC_PORT", default_value_t = 4000, value_name = "PORT")]
