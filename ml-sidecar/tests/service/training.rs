@@ -106,6 +106,7 @@ impl Place {
             gate,
             public_key: None,
             trainer_key: None,
+            void_after: self.world.void_after,
             trainer,
             clock: Arc::new(System::new()),
         };
