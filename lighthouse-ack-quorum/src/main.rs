@@ -119,8 +119,10 @@ fn ai_engine(args: &Args) -> Result<Option<AiEngine>, Exit> {
 }
 
 fn serve(args: Args, spec: ChainSpec, guard: Guard) -> Result<(), Exit> {
-    let folder = args.data.data_dir.join("chain_data/ack-quorum");
-    std::fs::create_dir_all(&folder)?;
+    let chain_data = args.data.data_dir.join("chain_data");
+    fs::create_private_directory(&chain_data)?;
+    let folder = chain_data.join("ack-quorum");
+    fs::create_private_directory(&folder)?;
     let signer = signer(&args, &spec)?;
     let engine = ai_engine(&args)?;
     let table = open_table(&folder, spec.genesis_id()).or_usage()?;

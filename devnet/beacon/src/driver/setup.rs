@@ -147,6 +147,9 @@ pub fn open<E: EthSpec>(
     };
     chain.finalize()?;
     chain.take_events();
+    // ACKs come as soon as the DHT is connected, before the first slot and before genesis: without members none would count, and none comes twice.
+    let state = chain.head_state_at(chain.store.current_slot())?;
+    chain.ai.enter(&state, &chain.gate)?;
     Ok(chain)
 }
 

@@ -102,9 +102,14 @@ pub struct KeyArgs {
 }
 
 impl Args {
+    /// Where all that can be fetched again lies.
+    pub fn chain_data(&self) -> PathBuf {
+        self.data.data_dir.join("chain_data")
+    }
+
     /// Where chain, blocks and model heads lie.
     pub fn beacon_directory(&self) -> PathBuf {
-        self.data.data_dir.join("chain_data/beacon")
+        self.chain_data().join("beacon")
     }
 
     /// Where the files of genesis lie.

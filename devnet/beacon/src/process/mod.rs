@@ -7,7 +7,7 @@ mod metrics;
 mod quorum;
 
 use core::time::Duration;
-use std::{fs, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use alloy_primitives::B256;
 use lighthouse_ack_quorum::{
@@ -20,7 +20,7 @@ use pol_kit::{
     clock::{Clock, System},
     config,
     exit::{Exit, OrUsage as _},
-    fs::lock_directory,
+    fs::{create_private_directory, lock_directory},
     http,
     jwt::Secret,
     metrics::{Condition, Health, loopback},
@@ -71,7 +71,9 @@ fn serve<E: EthSpec>(args: Args, spec: ChainSpec) -> Result<(), Exit> {
     let (config, genesis) = files::genesis::<E>(&args, &spec)?;
     let secret = Arc::new(Secret::load(&args.jwt())?);
     let folder = args.beacon_directory();
-    fs::create_dir_all(&folder).map_err(|error| Exit::usage(format!("{}: {error}", folder.display())))?;
+    // The execution client keeps its blocks in the same one and refuses what others can read, whoever of the two comes first.
+    create_private_directory(&args.chain_data())?;
+    create_private_directory(&folder)?;
     let lock = lock_directory(&folder)?;
     let guard = Guard::open(&args.data.data_dir.join("secrets_data/slashing_protection"), spec.delta_context(), spec.domains());
     let ready = Ready { keys: keys(&args)?, guard: Arc::new(guard.or_usage()?), spec, config, genesis, secret, lock };

@@ -3,7 +3,6 @@
 //! that blocks depend on are the driver's and go through nobody's port.
 
 use std::{
-    fs,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
 };
@@ -18,6 +17,7 @@ use pol_core::{bls::SecretKey, genesis::ChainSpec};
 use pol_kit::{
     clock::System,
     exit::{Exit, OrUsage as _},
+    fs::create_private_directory,
     metrics::loopback,
     tasks::Tasks,
 };
@@ -39,8 +39,8 @@ pub(super) async fn start(
     if rest.ip().is_unspecified() {
         rest.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    let folder = args.data.data_dir.join("chain_data/ack-quorum");
-    fs::create_dir_all(&folder).map_err(|error| Exit::usage(format!("{}: {error}", folder.display())))?;
+    let folder = args.chain_data().join("ack-quorum");
+    create_private_directory(&folder)?;
     let guard = args.data.data_dir.join("secrets_data/guard");
     let parts = Parts {
         spec,

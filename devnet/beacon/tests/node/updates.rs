@@ -57,3 +57,21 @@ async fn an_update_with_a_quorum_is_in_the_next_block_and_moves_the_model_head()
     let status = world.node().read(|chain| chain.ai_status()).await.unwrap().unwrap();
     assert_eq!(status["model_head"], format!("0x{after}"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acks_that_come_before_the_first_slot_of_a_start_count() {
+    let mut world = World::new(4).await;
+    let mut head = world.chain.spec.genesis_head();
+    // Before genesis, and after a restart.
+    for (start, id) in [(0, 7), (2, 8)] {
+        let data = AckData { update_id: UpdateId([id; 32]), model_head: head, result_root: ResultRoot([8; 32]) };
+        let (seen, now) = (acks(&world, data, 0..3), world.clock.unix_millis());
+        let added = world.node().with(move |chain| chain.add_acks(&seen, now)).await.unwrap();
+        assert_eq!((added.counted, added.new_quorums.len()), (3, 1));
+        world.slots(start..=start + 1).await;
+        assert_eq!(quorum_of_head(&world).await["update_id"], format!("0x{}", format!("{id:02x}").repeat(32)));
+        head = model_head::child(head, data.update_id);
+        world.kill();
+        world.open();
+    }
+}
