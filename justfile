@@ -35,7 +35,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/devnet scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
+    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
 
 # API documentation, warnings are errors
 doc *arguments:

@@ -118,6 +118,17 @@ impl Residual {
         encode_change(context, claims, key, &self.units)
     }
 
+    /// The same but for these flat indices, which are zero.
+    pub(crate) fn without(&self, indices: &[u32]) -> Self {
+        let mut rest = self.clone();
+        for index in indices {
+            if let Some(unit) = rest.units.get_mut(*index as usize) {
+                *unit = 0;
+            }
+        }
+        rest
+    }
+
     /// Takes out what a container carried and the chain has added.
     pub fn subtract(&mut self, change: &Change) {
         self.put(change.iter().map(|(index, value)| (index, -i64::from(value))));

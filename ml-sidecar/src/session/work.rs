@@ -45,6 +45,7 @@ pub struct Work<'a> {
     all: Option<Adapter>,
     sequences: Sequences<'a>,
     residual: Residual,
+    avoided: Vec<u32>,
     tokens: u64,
 }
 
@@ -63,7 +64,15 @@ impl<'a> Work<'a> {
         let start = Adapter::from_state(state, session.model.device())?;
         let trainer = Trainer::new(&start, session.plan.options)?;
         let sequences = Sequences::new(session.texts, session.checkpoint, place, Samples::default());
-        Ok(Self { session, state, author, start, trainer, chosen: None, all: None, sequences, residual, tokens: 0 })
+        let (chosen, all, avoided, tokens) = (None, None, Vec::new(), 0);
+        Ok(Self { session, state, author, start, trainer, chosen, all, sequences, residual, avoided, tokens })
+    }
+
+    /// The delta carries none of these values (flat indices): those of earlier deltas for the same head that came to nothing. Whoever ACKed one of
+    /// them may not ACK a near-copy (section 8 of docs/PROTOCOL.md), and what was worth most then is so still.
+    #[must_use]
+    pub fn avoiding(self, avoided: Vec<u32>) -> Self {
+        Self { avoided, ..self }
     }
 
     /// Goes on from what [`Work::keep`] gave, with the same state, session and author.
@@ -137,7 +146,7 @@ impl<'a> Work<'a> {
             encode_change(context, &claims, key, &difference(&self.start, &self.trainer.adapter()?)?)?
         } else {
             self.take_up()?;
-            self.residual.encode(context, &claims, key)?
+            self.residual.without(&self.avoided).encode(context, &claims, key)?
         };
         let place = self.sequences.place();
         Ok(Trained { delta, adapter: self.all, tokens: self.tokens, residual: self.residual, place })
@@ -166,7 +175,8 @@ impl<'a> Work<'a> {
     fn choose(&mut self) -> Result<(), SessionError> {
         self.take_up()?;
         let Author { context, key, .. } = self.author;
-        let draft = self.residual.encode(context, &self.claims(self.trainer.steps(), Hash32::ZERO), key)?;
+        let claims = self.claims(self.trainer.steps(), Hash32::ZERO);
+        let draft = self.residual.without(&self.avoided).encode(context, &claims, key)?;
         let draft = Change::from(draft);
         let mut drafted = self.state.clone();
         drafted.apply(&draft)?;

@@ -235,6 +235,12 @@ impl Memory {
         self.own.iter().rev().find(|own| own.head == head)
     }
 
+    /// Flat indices that own containers for a head carry.
+    pub fn offered_on(&self, head: ModelHead) -> Vec<u32> {
+        let changes = self.own.iter().filter(|own| own.head == head).filter_map(|own| self.change(own.update_id));
+        changes.flat_map(|change| change.iter().map(|(index, _)| index).collect::<Vec<_>>()).collect()
+    }
+
     /// Bytes of an own container; none when the disk has lost or changed them.
     pub fn bytes(&self, update_id: UpdateId) -> Option<Vec<u8>> {
         let bytes = read_bounded(&self.container(update_id), DELTA_MAX_BYTES as u64).ok()?;

@@ -92,10 +92,11 @@ impl Job<'_> {
         let slot = kept.as_ref().map_or_else(|| self.slot(), |kept| kept.slot);
         let session = Session { model: gate.model(), checkpoint: &setup.checkpoint, texts: &*setup.texts, plan };
         let author = Author { context: &tip.context, head: tip.head, slot, key: &setup.key };
-        let mut work = match kept {
+        let work = match kept {
             Some(kept) => Work::resume(session, &tip.state, author, kept.kept)?,
             None => Work::begin(session, &tip.state, author, self.memory.residual.clone(), self.memory.place.clone())?,
         };
+        let mut work = work.avoiding(self.memory.offered_on(tip.head));
         self.phase(Phase::Training, tip.head);
         let total = plan.steps.saturating_add(plan.refining_steps);
         parts.progress.send_modify(|progress| (progress.step, progress.steps) = (0, total));

@@ -110,7 +110,7 @@ fn wrong_starts_are_one_line_and_begin_nothing() {
     assert_eq!(up.ended(Duration::from_secs(5)).1, Some(0));
     refused(&up, &["--validators", "3"], "--validators is 3, but this chain was made with 2");
     refused(&up, &["--seed", &"ab".repeat(32)], "was made with another GENESIS_SEED");
-    refused(&up, &["--detach", "--slot-seconds", "2"], "--slot-seconds is 2, but this chain was made with 1");
+    refused(&up, &["--detach", "--preset", "mainnet"], "--preset is mainnet, but this chain was made with minimal");
     let env = fs::read_to_string(up.data().join(".env")).expect("a seed");
     fs::remove_file(up.data().join(".env")).expect("a file");
     refused(&up, &[], "needs the GENESIS_SEED");

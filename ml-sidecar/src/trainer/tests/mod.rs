@@ -1,6 +1,9 @@
 mod world;
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+};
 
 use pol_kit::clock::{Manual, System};
 use world::{World, bad_plan, good_plan, head};
@@ -70,6 +73,10 @@ async fn a_candidate_that_nobody_acks_gives_way_to_the_next_after_the_timeout() 
     let offers = world.shelf.offers();
     assert!(offers[0].head == offers[1].head && offers[0].update_id != offers[1].update_id);
     assert!(offers[0].sequence < offers[1].sequence);
+    // Who ACKed the first may ACK the second: it is no near-copy.
+    let [first, second] = [0, 1].map(|at: usize| world.memory().change(offers[at].update_id).unwrap());
+    let carried: BTreeSet<u32> = first.iter().map(|(index, _)| index).collect();
+    assert!(second.iter().all(|(index, _)| !carried.contains(&index)));
 }
 
 /// The residual of the memory after each turn of the chain.
