@@ -53,7 +53,7 @@ pub struct UpArgs {
     /// The model's tables for a new chain, already made (`polai genesis --model`); by default ml-sidecar is asked
     #[arg(long, value_name = "FILE")]
     pub model_tables: Option<PathBuf>,
-    /// Data to train on, as `ml-sidecar serve --data` names it; by default the built-in corpus
+    /// Files and folders to train on (txt, jsonl, parquet); by default the built-in corpus
     #[arg(long = "data", value_delimiter = ',', value_name = "DATA")]
     pub train_data: Vec<String>,
     /// Train nothing: the sidecar only judges
