@@ -31,11 +31,12 @@ unit *arguments:
 fmt:
     cargo fmt --all
 
-# Lints: rustfmt, clippy, shellcheck
+# Lints: rustfmt, clippy, shellcheck, hadolint
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
+    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run docker/health
+    hadolint --config docker/hadolint.yaml docker/Dockerfile docker/*.Dockerfile
 
 # API documentation, warnings are errors
 doc *arguments:

@@ -31,6 +31,11 @@ pub struct Args {
 pub enum Command {
     /// Run a node in this folder, and make its chain when there is none; Ctrl-C stops all of it
     Up(Box<UpArgs>),
+    /// Make what `up` needs, and start nothing: model, seed, chain, JWT secret, trainer's key; for containers
+    ///
+    /// The seed, whose validators these are and the trainer's public key are written to .env of the folder, where every process finds its own.
+    /// Done twice, it changes nothing.
+    Prepare(Box<UpArgs>),
     /// Stop the node that runs in this folder
     Down,
     /// Show how the node does: slot, head, finality, AI blocks, quorum, losses, peers, health

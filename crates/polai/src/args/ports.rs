@@ -35,7 +35,7 @@ pub struct PortArgs {
     #[arg(long, env = "BEACON_REST_PORT", default_value_t = 3_500, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
     pub beacon_port: u16,
     /// Port of the beacon node's /metrics and /health
-    #[arg(long, env = "BEACON_METRICS_PORT", default_value_t = 5_054, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
+    #[arg(long, env = "BEACON_METRICS_PORT", default_value_t = 9_002, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
     pub beacon_metrics_port: u16,
     /// Port of the quorum service's gRPC
     #[arg(long, env = "BEACON_GRPC_PORT", default_value_t = 4_000, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]

@@ -13,6 +13,7 @@ pub mod chain;
 mod detach;
 pub mod plan;
 mod preflight;
+pub mod prepare;
 pub(crate) use preflight::free_bytes;
 mod watch;
 
