@@ -35,7 +35,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run docker/health
+    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/with-env scripts/lib/*.sh patches/lighthouse/regenerate .ci/run docker/health
     hadolint --config docker/hadolint.yaml docker/Dockerfile docker/*.Dockerfile
 
 # API documentation, warnings are errors
@@ -84,6 +84,10 @@ vectors:
 vectors-check:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py --check
     "$POLAI_CACHE/vectors-venv/bin/python" testing/beacon-diff/generate.py --check
+
+# The patches for Lighthouse: their form, and whether they apply (--lighthouse DIR, or LIGHTHOUSE_DIR)
+patches *arguments:
+    cargo run --locked --quiet -p pol-patches -- {{ arguments }}
 
 # Fuzz one target (needs a nightly toolchain and cargo-fuzz); what it finds grows a corpus that git ignores
 fuzz target seconds="60":

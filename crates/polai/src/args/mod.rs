@@ -1,6 +1,7 @@
 //! What `polai` is told.
 
 mod genesis;
+mod lighthouse;
 mod ports;
 mod up;
 
@@ -8,8 +9,9 @@ use clap::{Parser, Subcommand};
 use pol_kit::config::DataDirArgs;
 
 pub use genesis::{GenesisArgs, Quorum};
+pub use lighthouse::LighthouseArgs;
 pub use ports::{NamedPort, PortArgs, Ports};
-pub use up::{Client, UpArgs};
+pub use up::{Client, Consensus, UpArgs};
 
 /// POL-AI: a chain that trains a model
 ///
@@ -71,7 +73,7 @@ pub struct StatusArgs {
 /// Which log.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogsArgs {
-    /// pol-dht, pol-execution, pol-beacon, ml-sidecar or polai; all of them when there is none
+    /// pol-dht, pol-execution, pol-beacon (lighthouse-bn, lighthouse-vc, ack-quorum), ml-sidecar or polai; all of them when there is none
     #[arg(value_name = "PART")]
     pub part: Option<String>,
     /// Go on with what comes

@@ -11,6 +11,7 @@
 
 pub mod chain;
 mod detach;
+pub mod lighthouse;
 pub mod plan;
 mod preflight;
 pub mod prepare;
@@ -37,7 +38,7 @@ use pol_kit::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::UpArgs,
+    args::{Consensus, UpArgs},
     busy,
     layout::Layout,
     programs::Programs,
@@ -45,14 +46,17 @@ use crate::{
     seed,
     supervise::{Event, Part, PartState, Supervisor},
 };
+use lighthouse::Lighthouse;
 use plan::{Ai, Plan};
 
 /// Between two looks at the processes.
 const LOOK: Duration = Duration::from_millis(50);
 /// All processes have ended by then, the last by force.
 const STOP: Duration = Duration::from_millis(4_500);
+/// Lighthouse writes its fork choice at the end, and begins an epoch back without it.
+const STOP_LIGHTHOUSE: Duration = Duration::from_secs(20);
 /// When even that fails.
-const SHUTDOWN: Duration = Duration::from_secs(10);
+const SHUTDOWN: Duration = Duration::from_secs(30);
 
 /// A line for whoever started us. A terminal that is gone stops nobody.
 pub fn say(line: &str) {
@@ -91,7 +95,9 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         (false, true) => Ai::Gate,
         (false, false) => Ai::Train,
     };
-    let plan = Plan { layout, programs: &programs, ports, ai, model: &args.model, data: &args.train_data };
+    let lighthouse = (args.consensus == Consensus::Lighthouse).then(|| Lighthouse::of(args)).transpose()?;
+    let (model, data, lighthouse) = (args.model.as_str(), args.train_data.as_slice(), lighthouse.as_ref());
+    let plan = Plan { layout, programs: &programs, ports, ai, model, data, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = lock_directory(layout.directory()).map_err(in_use)?;
@@ -115,7 +121,8 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         ready: false,
         parts: Vec::new(),
     };
-    let ended = supervise(layout, parts, file, clock);
+    let stop = if lighthouse.is_some() { STOP_LIGHTHOUSE } else { STOP };
+    let ended = supervise(layout, parts, file, clock, stop);
     // What it says is over.
     drop(std::fs::remove_file(layout.run_file()));
     ended
@@ -128,7 +135,7 @@ fn in_use(error: LockError) -> Exit {
 }
 
 /// Keeps the parts running until the process is told to stop.
-fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System>) -> Result<(), Exit> {
+fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System>, end: Duration) -> Result<(), Exit> {
     let polai = std::env::current_exe()?;
     let supervisor = Supervisor::new(polai, parts, clock.clone());
     let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::new(AtomicBool::new(false)) };
@@ -139,7 +146,7 @@ fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System
         tasks.spawn_until_stopped("watch", watch::run(of_watch, clock));
         // One thread for all of it: the kernel ends the children with the thread that started them.
         tasks.spawn_blocking_critical("supervisor", move |token| {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = keep(supervisor, &layout, &shared, &token);
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = keep(supervisor, &layout, &shared, &token, end);
             stop.stop("a part is given up");
             Ok::<(), Exit>(())
         });
@@ -148,7 +155,13 @@ fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System
     std::mem::replace(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))
 }
 
-fn keep(mut supervisor: Supervisor, layout: &Layout, shared: &Shared, token: &CancellationToken) -> Result<(), Exit> {
+fn keep(
+    mut supervisor: Supervisor,
+    layout: &Layout,
+    shared: &Shared,
+    token: &CancellationToken,
+    end: Duration,
+) -> Result<(), Exit> {
     let mut broken = Ok(());
     while !token.is_cancelled() && broken.is_ok() {
         for event in supervisor.step() {
@@ -173,7 +186,7 @@ fn keep(mut supervisor: Supervisor, layout: &Layout, shared: &Shared, token: &Ca
     }
     say("stopping");
     let clock = System::new();
-    let killed = supervisor.stop(STOP);
+    let killed = supervisor.stop(end);
     let seconds = clock.monotonic().as_secs_f64();
     match killed.as_slice() {
         [] => say(&format!("stopped    all processes ended in {seconds:.1} s")),
@@ -186,6 +199,7 @@ fn keep(mut supervisor: Supervisor, layout: &Layout, shared: &Shared, token: &Ca
 fn tell(event: &Event) -> Result<(), Exit> {
     match event {
         Event::Started { .. } => {}
+        Event::Alert { part, line } => say(&format!("ALERT      {part}: {line}")),
         Event::Ended { part, how, pause } => {
             say(&format!("{part}: ended with {how}; again in {:.2} s", pause.as_secs_f64()));
         }

@@ -5,12 +5,12 @@ use std::{ffi::OsString, path::PathBuf};
 
 use pol_kit::exit::Exit;
 
-use super::chain::Chain;
+use super::{chain::Chain, lighthouse::Lighthouse};
 use crate::{
     args::{NamedPort, Ports},
     layout::Layout,
     programs::{self, Programs},
-    supervise::Part,
+    supervise::{Alerts, Part},
 };
 
 /// What runs beside the chain.
@@ -39,6 +39,8 @@ pub struct Plan<'a> {
     pub model: &'a str,
     /// What it trains on.
     pub data: &'a [String],
+    /// The consensus client, when it is not the embedded one.
+    pub lighthouse: Option<&'a Lighthouse>,
 }
 
 /// Where a part of a node tells how it is.
@@ -47,6 +49,8 @@ pub fn health(part: &str, ports: &Ports) -> Option<String> {
         programs::DHT => ports.dht,
         programs::EXECUTION => ports.execution_metrics,
         programs::BEACON => ports.beacon_metrics,
+        programs::ACK_QUORUM => ports.quorum_metrics,
+        programs::LIGHTHOUSE_BN => return Some(format!("http://127.0.0.1:{}/eth/v1/node/health", ports.beacon)),
         programs::SIDECAR => ports.sidecar_metrics,
         _ => return None,
     };
@@ -56,7 +60,8 @@ pub fn health(part: &str, ports: &Ports) -> Option<String> {
 impl Plan<'_> {
     /// Whether a port is used.
     pub fn needs(&self, port: &NamedPort) -> bool {
-        self.ai != Ai::Off || ![self.ports.sidecar, self.ports.sidecar_metrics].contains(&port.port)
+        let of_ai = [self.ports.sidecar, self.ports.sidecar_metrics].contains(&port.port);
+        (self.ai != Ai::Off || !of_ai) && (self.lighthouse.is_some() || port.port != self.ports.beacon_p2p)
     }
 
     /// Programs that must be there.
@@ -65,7 +70,8 @@ impl Plan<'_> {
     /// The operator's: one is not.
     pub fn find_programs(&self) -> Result<Vec<PathBuf>, Exit> {
         let wanted = programs::ALL.iter().filter(|name| self.ai != Ai::Off || **name != programs::SIDECAR);
-        wanted.map(|name| self.programs.find(name)).collect()
+        let beacon = if self.lighthouse.is_some() { programs::ACK_QUORUM } else { programs::BEACON };
+        wanted.map(|name| self.programs.find(if *name == programs::BEACON { beacon } else { name })).collect()
     }
 
     /// The processes, in the order in which they are started. Without a chain's keys the beacon node only follows.
@@ -73,18 +79,22 @@ impl Plan<'_> {
     /// # Errors
     /// The operator's: a program that is not there.
     pub fn parts(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Vec<Part>, Exit> {
-        let mut parts = vec![self.dht()?, self.execution()?, self.beacon(chain, trainer)?];
+        let mut parts = vec![self.dht()?, self.execution()?];
+        match self.lighthouse.zip(chain) {
+            Some((lighthouse, chain)) => parts.extend(lighthouse.parts(self, chain, trainer)?),
+            None => parts.push(self.beacon(chain, trainer)?),
+        }
         if self.ai != Ai::Off {
             parts.push(self.sidecar()?);
         }
         Ok(parts)
     }
 
-    fn part(&self, name: &'static str, flags: &[(&str, String)]) -> Result<Part, Exit> {
+    pub(super) fn part(&self, name: &'static str, flags: &[(&str, String)]) -> Result<Part, Exit> {
         let mut args: Vec<OsString> = vec!["--data-dir".into(), self.layout.directory().into()];
         args.extend(flags.iter().flat_map(|(flag, value)| [OsString::from(flag), value.into()]));
         let (program, log) = (self.programs.find(name)?, self.layout.log(name));
-        Ok(Part { name, program, args, env: Vec::new(), required: false, log })
+        Ok(Part { name, program, args, env: Vec::new(), required: false, log, alerts: Alerts::default() })
     }
 
     fn dht(&self) -> Result<Part, Exit> {
@@ -173,8 +183,15 @@ mod tests {
         let args = Args::parse_from(["polai", "up", "--port-offset", "10"]);
         let Command::Up(up) = args.command else { panic!("no up") };
         let (layout, programs) = (Layout::new(Path::new("d")), Programs::in_folders(vec![folder.to_owned()]));
-        let plan =
-            Plan { layout: &layout, programs: &programs, ports: up.ports.ports().unwrap(), ai, model: "embedded", data: &[] };
+        let plan = Plan {
+            layout: &layout,
+            programs: &programs,
+            ports: up.ports.ports().unwrap(),
+            ai,
+            model: "embedded",
+            data: &[],
+            lighthouse: None,
+        };
         let parts = plan.parts(None, Some("aa")).unwrap();
         let text = |part: &Part| part.args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ");
         parts.iter().map(|part| format!("{} {}", part.name, text(part))).collect()

@@ -34,7 +34,10 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
 
 pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result<(), Exit> {
-    let plan = Plan { layout, programs, ports: node.ports, ai: Ai::Off, model: "", data: &[] };
+    let plan = Plan { layout, programs, ports: node.ports, ai: Ai::Off, model: "", data: &[], lighthouse: None };
+    if layout.chain_data().join("lighthouse").exists() {
+        return Err(Exit::usage("a chain of Lighthouse is checked while its node runs: polai up --consensus lighthouse first"));
+    }
     let parts = plan.parts(None, None)?;
     let _lock = lock_directory(layout.directory())?;
     busy::check(&node.ports, |port| plan.needs(port))?;
