@@ -11,11 +11,15 @@ use pol_kit::exit::Exit;
 pub const DHT: &str = "pol-dht";
 /// The embedded execution client.
 pub const EXECUTION: &str = "pol-execution";
+/// The custom Reth, in place of it.
+pub const RETH: &str = "pol-reth";
 /// The embedded beacon node.
 pub const BEACON: &str = "pol-beacon";
 /// The machine learning side.
 pub const SIDECAR: &str = "ml-sidecar";
-/// All of them, in the order in which they are started.
+/// Without one of these there are no blocks.
+pub const NEEDED: [&str; 3] = [EXECUTION, RETH, BEACON];
+/// Those of this workspace, in the order in which they are started.
 pub const ALL: [&str; 4] = [DHT, EXECUTION, BEACON, SIDECAR];
 
 /// Where programs are looked for.

@@ -1,5 +1,6 @@
 //! What `polai` is told.
 
+mod execution;
 mod genesis;
 mod ports;
 mod up;
@@ -7,6 +8,7 @@ mod up;
 use clap::{Parser, Subcommand};
 use pol_kit::config::DataDirArgs;
 
+pub use execution::{ExecutionArgs, ExecutionClient};
 pub use genesis::{GenesisArgs, Quorum};
 pub use ports::{NamedPort, PortArgs, Ports};
 pub use up::{Client, UpArgs};
@@ -66,7 +68,7 @@ pub struct StatusArgs {
 /// Which log.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogsArgs {
-    /// pol-dht, pol-execution, pol-beacon, ml-sidecar or polai; all of them when there is none
+    /// pol-dht, pol-execution or pol-reth, pol-beacon, ml-sidecar or polai; all of them when there is none
     #[arg(value_name = "PART")]
     pub part: Option<String>,
     /// Go on with what comes

@@ -92,7 +92,7 @@ impl Status {
 
     /// What blocks need and is not there.
     pub fn missing(&self) -> Vec<&str> {
-        let needed = self.parts.iter().filter(|part| [programs::EXECUTION, programs::BEACON].contains(&part.name.as_str()));
+        let needed = self.parts.iter().filter(|part| programs::NEEDED.contains(&part.name.as_str()));
         needed.filter(|part| !matches!(part.health, Some(200 | 206))).map(|part| part.name.as_str()).collect()
     }
 }

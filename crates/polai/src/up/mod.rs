@@ -11,6 +11,7 @@
 
 pub mod chain;
 mod detach;
+pub mod execution;
 pub mod plan;
 mod preflight;
 pub(crate) use preflight::free_bytes;
@@ -31,19 +32,23 @@ use pol_kit::{
     clock::{Clock, System},
     exit::{Exit, OrUsage as _},
     fs::{LockError, create_private_directory, lock_directory, remove_unfinished},
+    jwt::Secret,
     tasks::{self, Tasks},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::UpArgs,
+    ask::Ask,
     busy,
     layout::Layout,
     programs::Programs,
+    refeed::{self, Refeed},
     run_file::RunFile,
     seed,
     supervise::{Event, Part, PartState, Supervisor},
 };
+use execution::Execution;
 use plan::{Ai, Plan};
 
 /// Between two looks at the processes.
@@ -90,7 +95,8 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         (false, true) => Ai::Gate,
         (false, false) => Ai::Train,
     };
-    let plan = Plan { layout, programs: &programs, ports, ai, model: &args.model, data: &args.train_data };
+    let execution = Execution::of(args)?;
+    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model: &args.model, data: &args.train_data };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = lock_directory(layout.directory()).map_err(in_use)?;
@@ -114,7 +120,10 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         ready: false,
         parts: Vec::new(),
     };
-    let ended = supervise(layout, parts, file, clock);
+    let secret = Arc::new(Secret::load(&layout.jwt()).or_usage()?);
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let refeed = Refeed::new(Ask::new()?, url(ports.beacon), url(ports.auth), secret, clock.clone());
+    let ended = supervise(layout, parts, file, refeed, clock);
     // What it says is over.
     drop(std::fs::remove_file(layout.run_file()));
     ended
@@ -127,15 +136,18 @@ fn in_use(error: LockError) -> Exit {
 }
 
 /// Keeps the parts running until the process is told to stop.
-fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System>) -> Result<(), Exit> {
+fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, refeed: Refeed, clock: Arc<System>) -> Result<(), Exit> {
     let polai = std::env::current_exe()?;
+    let needed = parts.iter().filter(|part| part.required).map(|part| part.name).collect();
     let supervisor = Supervisor::new(polai, parts, clock.clone());
+    let slot = Duration::from_secs(file.slot_seconds);
     let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::new(AtomicBool::new(false)) };
     let (layout, outcome) = (layout.clone(), Arc::new(Mutex::new(Ok(()))));
     let told = Arc::clone(&outcome);
     tasks::run("polai", SHUTDOWN, move |tasks: Tasks| async move {
         let (of_watch, stop) = (shared.clone(), tasks.clone());
-        tasks.spawn_until_stopped("watch", watch::run(of_watch, clock));
+        tasks.spawn_until_stopped("watch", watch::run(of_watch, clock, needed));
+        tasks.spawn_until_stopped("refeed", refeed::run(refeed, slot));
         // One thread for all of it: the kernel ends the children with the thread that started them.
         tasks.spawn_blocking_critical("supervisor", move |token| {
             *told.lock().unwrap_or_else(PoisonError::into_inner) = keep(supervisor, &layout, &shared, &token);

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use pol_kit::exit::Exit;
 
-use super::chain::Chain;
+use super::{chain::Chain, execution::Execution};
 use crate::{
     args::{NamedPort, Ports},
     layout::Layout,
@@ -31,6 +31,8 @@ pub struct Plan<'a> {
     pub layout: &'a Layout,
     /// Its programs.
     pub programs: &'a Programs,
+    /// Its execution client.
+    pub execution: &'a Execution,
     /// Its ports.
     pub ports: Ports,
     /// Its sidecar.
@@ -45,7 +47,7 @@ pub struct Plan<'a> {
 pub fn health(part: &str, ports: &Ports) -> Option<String> {
     let port = match part {
         programs::DHT => ports.dht,
-        programs::EXECUTION => ports.execution_metrics,
+        programs::EXECUTION | programs::RETH => ports.execution_metrics,
         programs::BEACON => ports.beacon_metrics,
         programs::SIDECAR => ports.sidecar_metrics,
         _ => return None,
@@ -65,7 +67,13 @@ impl Plan<'_> {
     /// The operator's: one is not.
     pub fn find_programs(&self) -> Result<Vec<PathBuf>, Exit> {
         let wanted = programs::ALL.iter().filter(|name| self.ai != Ai::Off || **name != programs::SIDECAR);
-        wanted.map(|name| self.programs.find(name)).collect()
+        wanted
+            .map(
+                |name| {
+                    if *name == programs::EXECUTION { self.execution.program(self.programs) } else { self.programs.find(name) }
+                },
+            )
+            .collect()
     }
 
     /// The processes, in the order in which they are started. Without a chain's keys the beacon node only follows.
@@ -73,7 +81,7 @@ impl Plan<'_> {
     /// # Errors
     /// The operator's: a program that is not there.
     pub fn parts(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Vec<Part>, Exit> {
-        let mut parts = vec![self.dht()?, self.execution()?, self.beacon(chain, trainer)?];
+        let mut parts = vec![self.dht()?, self.execution.part(self)?, self.beacon(chain, trainer)?];
         if self.ai != Ai::Off {
             parts.push(self.sidecar()?);
         }
@@ -98,19 +106,6 @@ impl Plan<'_> {
         let mut part = self.part(programs::DHT, &flags)?;
         part.args.push("--solo".into());
         Ok(part)
-    }
-
-    fn execution(&self) -> Result<Part, Exit> {
-        let ports = &self.ports;
-        let flags = [
-            ("--http.port", ports.http),
-            ("--authrpc.port", ports.auth),
-            ("--ai-engine.port", ports.ai_engine),
-            ("--feed.port", ports.feed),
-            ("--metrics.port", ports.execution_metrics),
-        ];
-        let part = self.part(programs::EXECUTION, &flags.map(|(flag, port)| (flag, port.to_string())))?;
-        Ok(Part { required: true, ..part })
     }
 
     fn beacon(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Part, Exit> {
@@ -173,8 +168,15 @@ mod tests {
         let args = Args::parse_from(["polai", "up", "--port-offset", "10"]);
         let Command::Up(up) = args.command else { panic!("no up") };
         let (layout, programs) = (Layout::new(Path::new("d")), Programs::in_folders(vec![folder.to_owned()]));
-        let plan =
-            Plan { layout: &layout, programs: &programs, ports: up.ports.ports().unwrap(), ai, model: "embedded", data: &[] };
+        let plan = Plan {
+            layout: &layout,
+            programs: &programs,
+            execution: &Execution::Embedded,
+            ports: up.ports.ports().unwrap(),
+            ai,
+            model: "embedded",
+            data: &[],
+        };
         let parts = plan.parts(None, Some("aa")).unwrap();
         let text = |part: &Part| part.args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ");
         parts.iter().map(|part| format!("{} {}", part.name, text(part))).collect()

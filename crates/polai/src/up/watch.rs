@@ -14,7 +14,6 @@ use super::{Shared, plan::health, say};
 use crate::{
     args::Ports,
     ask::{Ask, number},
-    programs,
 };
 
 /// Between two looks.
@@ -39,10 +38,10 @@ fn words(page: Option<&(u16, Value)>) -> String {
 }
 
 /// Says when the node is ready, and what changes then.
-pub(super) async fn run(shared: Shared, clock: Arc<dyn Clock>) -> Result<(), Exit> {
+pub(super) async fn run(shared: Shared, clock: Arc<dyn Clock>, needed: Vec<&'static str>) -> Result<(), Exit> {
     let ask = Ask::new()?;
     let ports = shared.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).ports;
-    ready(&shared, &ask, &ports).await;
+    ready(&shared, &ask, &ports, needed).await;
     summary(&shared, &ask, &ports, clock.as_ref()).await;
     shared.ready.store(true, Ordering::Relaxed);
     let (mut said, mut seen) = (BTreeMap::<String, String>::new(), BTreeMap::<String, String>::new());
@@ -66,8 +65,7 @@ pub(super) async fn run(shared: Shared, clock: Arc<dyn Clock>) -> Result<(), Exi
 }
 
 /// Waits until blocks can come: execution client and beacon node answer.
-async fn ready(shared: &Shared, ask: &Ask, ports: &Ports) {
-    let mut waiting: Vec<&str> = vec![programs::EXECUTION, programs::BEACON];
+async fn ready(shared: &Shared, ask: &Ask, ports: &Ports, mut waiting: Vec<&str>) {
     let mut looks = 0_u32;
     while !waiting.is_empty() {
         let mut still = Vec::new();

@@ -22,6 +22,7 @@ use crate::{
     programs::Programs,
     supervise::{Event, Supervisor},
     up::{
+        execution::Execution,
         plan::{Ai, Plan},
         say,
     },
@@ -34,7 +35,8 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
 
 pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result<(), Exit> {
-    let plan = Plan { layout, programs, ports: node.ports, ai: Ai::Off, model: "", data: &[] };
+    let execution = Execution::of_folder(layout);
+    let plan = Plan { layout, programs, execution: &execution, ports: node.ports, ai: Ai::Off, model: "", data: &[] };
     let parts = plan.parts(None, None)?;
     let _lock = lock_directory(layout.directory())?;
     busy::check(&node.ports, |port| plan.needs(port))?;
