@@ -27,6 +27,10 @@ test-long *arguments:
 unit *arguments:
     cargo nextest run --workspace {{ arguments }}
 
+# pol-reth, the custom Reth: build, lints, tests, whole nodes (20 minutes the first time, on 2 cores)
+test-reth *arguments:
+    ./scripts/test-reth {{ arguments }}
+
 # Format the Rust code
 fmt:
     cargo fmt --all
@@ -35,7 +39,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/with-env scripts/lib/*.sh patches/lighthouse/regenerate .ci/run docker/health
+    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/test-reth scripts/with-env scripts/lib/*.sh patches/lighthouse/regenerate .ci/run docker/health
     hadolint --config docker/hadolint.yaml docker/Dockerfile docker/*.Dockerfile
 
 # API documentation, warnings are errors
@@ -66,6 +70,10 @@ bench-beacon:
 # What the execution client is held to: imports, seals, payloads, calls, memory
 bench-execution:
     cargo bench -p pol-execution --bench chain
+
+# Engine API calls of pol-reth beside pol-execution's, and 1,000 blocks over devp2p (after `just test-reth`, or with POLAI_RETH_BIN)
+bench-reth:
+    ./scripts/test-reth --bench
 
 # Training, losses and memory of ml-sidecar beside transformers and PEFT, against the targets (--patience SECONDS on a busy machine)
 bench-ml *arguments:

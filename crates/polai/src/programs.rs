@@ -11,6 +11,8 @@ use pol_kit::exit::Exit;
 pub const DHT: &str = "pol-dht";
 /// The embedded execution client.
 pub const EXECUTION: &str = "pol-execution";
+/// The custom Reth, in place of it.
+pub const RETH: &str = "pol-reth";
 /// The embedded beacon node.
 pub const BEACON: &str = "pol-beacon";
 /// The ACK side beside a beacon node that is not ours.
@@ -20,7 +22,7 @@ pub const LIGHTHOUSE_BN: &str = "lighthouse-bn";
 /// Lighthouse's validator client, as a part.
 pub const LIGHTHOUSE_VC: &str = "lighthouse-vc";
 /// Parts without which no block comes, as far as they have a health page.
-pub const MAKE_BLOCKS: [&str; 3] = [EXECUTION, BEACON, LIGHTHOUSE_BN];
+pub const MAKE_BLOCKS: [&str; 4] = [EXECUTION, RETH, BEACON, LIGHTHOUSE_BN];
 /// The machine learning side.
 pub const SIDECAR: &str = "ml-sidecar";
 /// Those of an embedded node, in the order in which they are started.

@@ -3,6 +3,7 @@
 pub mod clients;
 mod home;
 pub mod liar;
+pub mod reth;
 pub mod up;
 
 pub use home::{Plan, SEED, program};

@@ -1,5 +1,6 @@
 //! What `polai` is told.
 
+mod execution;
 mod genesis;
 mod lighthouse;
 mod ports;
@@ -8,6 +9,7 @@ mod up;
 use clap::{Parser, Subcommand};
 use pol_kit::config::DataDirArgs;
 
+pub use execution::{ExecutionArgs, ExecutionClient};
 pub use genesis::{GenesisArgs, Quorum};
 pub use lighthouse::LighthouseArgs;
 pub use ports::{NamedPort, PortArgs, Ports};
@@ -73,7 +75,7 @@ pub struct StatusArgs {
 /// Which log.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogsArgs {
-    /// pol-dht, pol-execution, pol-beacon (lighthouse-bn, lighthouse-vc, ack-quorum), ml-sidecar or polai; all of them when there is none
+    /// pol-dht, pol-execution (pol-reth), pol-beacon (lighthouse-bn, lighthouse-vc, ack-quorum), ml-sidecar or polai; all of them when there is none
     #[arg(value_name = "PART")]
     pub part: Option<String>,
     /// Go on with what comes

@@ -8,7 +8,7 @@ use pol_core::params::Preset;
 use crate::seed::SeedText;
 
 use super::{
-    LighthouseArgs, PortArgs,
+    ExecutionArgs, LighthouseArgs, PortArgs,
     genesis::{Quorum, preset},
 };
 
@@ -77,9 +77,9 @@ pub struct UpArgs {
     /// Set by --detach for the process that stays
     #[arg(long, hide = true)]
     pub detached: bool,
-    /// Execution client
-    #[arg(long, value_enum, default_value = "embedded", value_name = "CLIENT")]
-    pub execution: Client,
+    /// The execution client.
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
     /// Consensus client
     #[arg(long, value_enum, default_value = "embedded", value_name = "CLIENT")]
     pub consensus: Consensus,

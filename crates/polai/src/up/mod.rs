@@ -11,6 +11,7 @@
 
 pub mod chain;
 mod detach;
+pub mod execution;
 pub mod lighthouse;
 pub mod plan;
 mod preflight;
@@ -33,19 +34,23 @@ use pol_kit::{
     clock::{Clock, System},
     exit::{Exit, OrUsage as _},
     fs::{LockError, create_private_directory, lock_directory, remove_unfinished},
+    jwt::Secret,
     tasks::{self, Tasks},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{Consensus, UpArgs},
+    ask::Ask,
     busy,
     layout::Layout,
     programs::Programs,
+    refeed::{self, Refeed},
     run_file::RunFile,
     seed,
     supervise::{Event, Part, PartState, Supervisor},
 };
+use execution::Execution;
 use lighthouse::Lighthouse;
 use plan::{Ai, Plan};
 
@@ -95,9 +100,10 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         (false, true) => Ai::Gate,
         (false, false) => Ai::Train,
     };
+    let execution = Execution::of(args)?;
     let lighthouse = (args.consensus == Consensus::Lighthouse).then(|| Lighthouse::of(args)).transpose()?;
     let (model, data, lighthouse) = (args.model.as_str(), args.train_data.as_slice(), lighthouse.as_ref());
-    let plan = Plan { layout, programs: &programs, ports, ai, model, data, lighthouse };
+    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = lock_directory(layout.directory()).map_err(in_use)?;
@@ -122,7 +128,10 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         parts: Vec::new(),
     };
     let stop = if lighthouse.is_some() { STOP_LIGHTHOUSE } else { STOP };
-    let ended = supervise(layout, parts, file, clock, stop);
+    let secret = Arc::new(Secret::load(&layout.jwt()).or_usage()?);
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let refeed = Refeed::new(Ask::new()?, url(ports.beacon), url(ports.auth), secret, clock.clone());
+    let ended = supervise(layout, parts, (file, refeed), clock, stop);
     // What it says is over.
     drop(std::fs::remove_file(layout.run_file()));
     ended
@@ -135,15 +144,23 @@ fn in_use(error: LockError) -> Exit {
 }
 
 /// Keeps the parts running until the process is told to stop.
-fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System>, end: Duration) -> Result<(), Exit> {
+fn supervise(
+    layout: &Layout,
+    parts: Vec<Part>,
+    (file, refeed): (RunFile, Refeed),
+    clock: Arc<System>,
+    end: Duration,
+) -> Result<(), Exit> {
     let polai = std::env::current_exe()?;
     let supervisor = Supervisor::new(polai, parts, clock.clone());
+    let slot = Duration::from_secs(file.slot_seconds);
     let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::new(AtomicBool::new(false)) };
     let (layout, outcome) = (layout.clone(), Arc::new(Mutex::new(Ok(()))));
     let told = Arc::clone(&outcome);
     tasks::run("polai", SHUTDOWN, move |tasks: Tasks| async move {
         let (of_watch, stop) = (shared.clone(), tasks.clone());
         tasks.spawn_until_stopped("watch", watch::run(of_watch, clock));
+        tasks.spawn_until_stopped("refeed", refeed::run(refeed, slot));
         // One thread for all of it: the kernel ends the children with the thread that started them.
         tasks.spawn_blocking_critical("supervisor", move |token| {
             *told.lock().unwrap_or_else(PoisonError::into_inner) = keep(supervisor, &layout, &shared, &token, end);

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use pol_kit::exit::Exit;
 
-use super::{chain::Chain, lighthouse::Lighthouse};
+use super::{chain::Chain, execution::Execution, lighthouse::Lighthouse};
 use crate::{
     args::{NamedPort, Ports},
     layout::Layout,
@@ -31,6 +31,8 @@ pub struct Plan<'a> {
     pub layout: &'a Layout,
     /// Its programs.
     pub programs: &'a Programs,
+    /// Its execution client.
+    pub execution: &'a Execution,
     /// Its ports.
     pub ports: Ports,
     /// Its sidecar.
@@ -47,7 +49,7 @@ pub struct Plan<'a> {
 pub fn health(part: &str, ports: &Ports) -> Option<String> {
     let port = match part {
         programs::DHT => ports.dht,
-        programs::EXECUTION => ports.execution_metrics,
+        programs::EXECUTION | programs::RETH => ports.execution_metrics,
         programs::BEACON => ports.beacon_metrics,
         programs::ACK_QUORUM => ports.quorum_metrics,
         programs::LIGHTHOUSE_BN => return Some(format!("http://127.0.0.1:{}/eth/v1/node/health", ports.beacon)),
@@ -71,7 +73,13 @@ impl Plan<'_> {
     pub fn find_programs(&self) -> Result<Vec<PathBuf>, Exit> {
         let wanted = programs::ALL.iter().filter(|name| self.ai != Ai::Off || **name != programs::SIDECAR);
         let beacon = if self.lighthouse.is_some() { programs::ACK_QUORUM } else { programs::BEACON };
-        wanted.map(|name| self.programs.find(if *name == programs::BEACON { beacon } else { name })).collect()
+        wanted
+            .map(|name| match *name {
+                programs::EXECUTION => self.execution.program(self.programs),
+                programs::BEACON => self.programs.find(beacon),
+                name => self.programs.find(name),
+            })
+            .collect()
     }
 
     /// The processes, in the order in which they are started. Without a chain's keys the beacon node only follows.
@@ -79,7 +87,7 @@ impl Plan<'_> {
     /// # Errors
     /// The operator's: a program that is not there.
     pub fn parts(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Vec<Part>, Exit> {
-        let mut parts = vec![self.dht()?, self.execution()?];
+        let mut parts = vec![self.dht()?, self.execution.part(self)?];
         match self.lighthouse.zip(chain) {
             Some((lighthouse, chain)) => parts.extend(lighthouse.parts(self, chain, trainer)?),
             None => parts.push(self.beacon(chain, trainer)?),
@@ -108,19 +116,6 @@ impl Plan<'_> {
         let mut part = self.part(programs::DHT, &flags)?;
         part.args.push("--solo".into());
         Ok(part)
-    }
-
-    fn execution(&self) -> Result<Part, Exit> {
-        let ports = &self.ports;
-        let flags = [
-            ("--http.port", ports.http),
-            ("--authrpc.port", ports.auth),
-            ("--ai-engine.port", ports.ai_engine),
-            ("--feed.port", ports.feed),
-            ("--metrics.port", ports.execution_metrics),
-        ];
-        let part = self.part(programs::EXECUTION, &flags.map(|(flag, port)| (flag, port.to_string())))?;
-        Ok(Part { required: true, ..part })
     }
 
     fn beacon(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Part, Exit> {
@@ -186,6 +181,7 @@ mod tests {
         let plan = Plan {
             layout: &layout,
             programs: &programs,
+            execution: &Execution::Embedded,
             ports: up.ports.ports().unwrap(),
             ai,
             model: "embedded",

@@ -22,6 +22,7 @@ use crate::{
     programs::Programs,
     supervise::{Event, Supervisor},
     up::{
+        execution::Execution,
         plan::{Ai, Plan},
         say,
     },
@@ -34,7 +35,9 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
 
 pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result<(), Exit> {
-    let plan = Plan { layout, programs, ports: node.ports, ai: Ai::Off, model: "", data: &[], lighthouse: None };
+    let execution = Execution::of_folder(layout);
+    let plan =
+        Plan { layout, programs, execution: &execution, ports: node.ports, ai: Ai::Off, model: "", data: &[], lighthouse: None };
     if layout.chain_data().join("lighthouse").exists() {
         return Err(Exit::usage("a chain of Lighthouse is checked while its node runs: polai up --consensus lighthouse first"));
     }
