@@ -39,7 +39,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/test-reth scripts/with-env scripts/lib/*.sh patches/lighthouse/regenerate .ci/run docker/health
+    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/test-reth scripts/with-env scripts/lib/*.sh patches/lighthouse/regenerate .ci/run docker/health testing/e2e/confine.sh
     hadolint --config docker/hadolint.yaml docker/Dockerfile docker/*.Dockerfile
 
 # API documentation, warnings are errors
@@ -82,6 +82,16 @@ bench-ml *arguments:
 # What gate, caps and aggregation do against attackers, as a table (--rounds 10)
 bench-attacks *arguments:
     cargo run --release -p ml-sidecar --example attacks -- {{ arguments }}
+
+# Write docs/METRICS.md anew, from what the processes of a running node serve
+docs-metrics:
+    cargo build --workspace --bins
+    cargo run -p e2e --bin docs-metrics
+
+# A whole node against what it is held to, as a table: just bench-e2e 50 (updates); some ten minutes, on a quiet machine
+bench-e2e updates="50":
+    cargo build --release --workspace --bins
+    cargo run --release -p e2e --bin bench-e2e {{ updates }}
 
 # Write the golden vectors anew with the independent Python programs
 vectors:

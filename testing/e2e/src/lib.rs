@@ -1,8 +1,11 @@
 //! Nodes of one machine, for tests: `pol-execution` and `pol-beacon` on a genesis that `polai` made.
 
+pub mod bench;
 pub mod clients;
+pub mod compose;
 mod home;
 pub mod liar;
+pub mod metrics;
 pub mod reth;
 pub mod up;
 

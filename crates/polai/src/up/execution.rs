@@ -89,7 +89,15 @@ impl Execution {
             Self::Reth(reth) => (programs::RETH, reth.args(plan)),
         };
         let log = plan.layout.log(name);
-        Ok(Part { name, program: self.program(plan.programs)?, args, env: Vec::new(), required: true, log, alerts: Alerts::default() })
+        Ok(Part {
+            name,
+            program: self.program(plan.programs)?,
+            args,
+            env: Vec::new(),
+            required: true,
+            log,
+            alerts: Alerts::default(),
+        })
     }
 }
 
