@@ -6,11 +6,13 @@
 //! started first, and returns when none is left.
 //!
 //! # What it does not protect against
-//! A process that runs and does nothing: that is for its health page to say. One that cannot be killed (a disk that hangs in the kernel).
+//! A process that runs and does nothing: whoever asks its health page says so with [`Supervisor::hung`]. One that cannot be killed (a disk
+//! that hangs in the kernel).
 
 mod backoff;
 mod child;
 mod log;
+mod silence;
 
 use std::{collections::VecDeque, ffi::OsString, path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use backoff::{Backoff, FIRST, LONGEST, Next, USAGE_MAX, WELL};
 pub use child::{Child, Ended};
 pub use log::{Copier, FILE_BYTES, OLD_FILES, RotatingLog};
+pub use silence::{SILENT_MAX, Silence};
 
 /// Between two looks at a process that is to end.
 const LOOK: Duration = Duration::from_millis(10);
@@ -90,7 +93,7 @@ pub enum Event {
 #[derive(Debug)]
 enum Now {
     Waiting { until: Duration },
-    Running { child: Child, since: Duration },
+    Running { child: Child, since: Duration, hung: bool },
     GivenUp { line: String },
 }
 
@@ -123,6 +126,18 @@ impl Supervisor {
         let now = self.clock.monotonic();
         let polai = &self.polai;
         self.slots.iter_mut().filter_map(|slot| slot.step(polai, now)).collect()
+    }
+
+    /// A part's process is hung: it is killed, and started again like one that crashed. Nothing happens when it is another process by now.
+    pub fn hung(&mut self, part: &str, pid: u32) {
+        let slot = self.slots.iter_mut().find(|slot| slot.part.name == part);
+        if let Some(Now::Running { child, hung, .. }) = slot.map(|slot| &mut slot.now)
+            && child.pid() == pid
+        {
+            *hung = true;
+            // Not SIGTERM: who answers nobody would not hear it, a stopped process least of all.
+            child.signal(Signal::KILL);
+        }
     }
 
     /// How the parts are.
@@ -176,7 +191,7 @@ impl Slot {
                 match Child::start(polai, &self.part) {
                     Ok(child) => {
                         let pid = child.pid();
-                        self.now = Now::Running { child, since: now };
+                        self.now = Now::Running { child, since: now, hung: false };
                         Some(Event::Started { part: self.part.name, pid })
                     }
                     Err(error) => {
@@ -185,8 +200,11 @@ impl Slot {
                     }
                 }
             }
-            Now::Running { child, since } => {
-                let ended = child.ended()?;
+            Now::Running { child, since, hung } => {
+                let mut ended = child.ended()?;
+                if *hung {
+                    ended.how = format!("{}, from polai: its health page was silent {SILENT_MAX} times in a row", ended.how);
+                }
                 let ran = now.saturating_sub(*since);
                 Some(self.end(&ended, ran, now))
             }

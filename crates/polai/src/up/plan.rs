@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use pol_kit::exit::Exit;
 
-use super::chain::Chain;
+use super::{chain::Chain, data::TrainData};
 use crate::{
     args::{NamedPort, Ports},
     layout::Layout,
@@ -38,7 +38,7 @@ pub struct Plan<'a> {
     /// The base model, as ml-sidecar names it.
     pub model: &'a str,
     /// What it trains on.
-    pub data: &'a [String],
+    pub data: &'a TrainData,
 }
 
 /// Where a part of a node tells how it is.
@@ -72,8 +72,8 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// The operator's: a program that is not there.
-    pub fn parts(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Vec<Part>, Exit> {
-        let mut parts = vec![self.dht()?, self.execution()?, self.beacon(chain, trainer)?];
+    pub fn parts(&self, chain: Option<&Chain>, trainers: &[String]) -> Result<Vec<Part>, Exit> {
+        let mut parts = vec![self.dht()?, self.execution()?, self.beacon(chain, trainers)?];
         if self.ai != Ai::Off {
             parts.push(self.sidecar()?);
         }
@@ -113,7 +113,7 @@ impl Plan<'_> {
         Ok(Part { required: true, ..part })
     }
 
-    fn beacon(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Part, Exit> {
+    fn beacon(&self, chain: Option<&Chain>, trainers: &[String]) -> Result<Part, Exit> {
         let ports = &self.ports;
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let mut flags = vec![
@@ -128,7 +128,9 @@ impl Plan<'_> {
             ("--quorum-metrics-port", ports.quorum_metrics.to_string()),
         ];
         flags.extend(chain.map(|chain| ("--validators", format!("0-{}", chain.validators.saturating_sub(1)))));
-        flags.extend(trainer.map(|key| ("--trainer", key.to_owned())));
+        if !trainers.is_empty() {
+            flags.push(("--trainer", trainers.join(",")));
+        }
         let mut part = self.part(programs::BEACON, &flags)?;
         // Not a flag: those can be read by everybody on this machine.
         part.env.extend(chain.map(|chain| ("GENESIS_SEED", chain.seed.digits().into())));
@@ -150,7 +152,7 @@ impl Plan<'_> {
         ];
         if self.ai == Ai::Train {
             flags.push(("--trainer-key", path(self.layout.trainer_key())));
-            flags.extend(self.data.iter().map(|data| ("--data", data.clone())));
+            flags.extend(self.data.flags());
         }
         let mut part = self.part(programs::SIDECAR, &flags)?;
         part.args.insert(0, "serve".into());
@@ -173,9 +175,15 @@ mod tests {
         let args = Args::parse_from(["polai", "up", "--port-offset", "10"]);
         let Command::Up(up) = args.command else { panic!("no up") };
         let (layout, programs) = (Layout::new(Path::new("d")), Programs::in_folders(vec![folder.to_owned()]));
-        let plan =
-            Plan { layout: &layout, programs: &programs, ports: up.ports.ports().unwrap(), ai, model: "embedded", data: &[] };
-        let parts = plan.parts(None, Some("aa")).unwrap();
+        let plan = Plan {
+            layout: &layout,
+            programs: &programs,
+            ports: up.ports.ports().unwrap(),
+            ai,
+            model: "embedded",
+            data: &TrainData::Corpus,
+        };
+        let parts = plan.parts(None, &["aa".to_owned(), "bb".to_owned()]).unwrap();
         let text = |part: &Part| part.args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ");
         parts.iter().map(|part| format!("{} {}", part.name, text(part))).collect()
     }
@@ -191,7 +199,7 @@ mod tests {
         assert!(
             lines[1].ends_with("--http.port 8555 --authrpc.port 8561 --ai-engine.port 8562 --feed.port 8563 --metrics.port 9011")
         );
-        assert!(lines[2].contains(" --sidecar http://127.0.0.1:8570 --http-port 3510 ") && lines[2].ends_with("--trainer aa"));
+        assert!(lines[2].contains(" --sidecar http://127.0.0.1:8570 --http-port 3510 ") && lines[2].ends_with("--trainer aa,bb"));
         assert!(
             lines[3].starts_with(
                 "ml-sidecar serve --data-dir d --roles gate,train --chain d/chain.toml --dht http://127.0.0.1:13348"

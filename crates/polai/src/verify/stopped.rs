@@ -22,6 +22,7 @@ use crate::{
     programs::Programs,
     supervise::{Event, Supervisor},
     up::{
+        data::TrainData,
         plan::{Ai, Plan},
         say,
     },
@@ -34,8 +35,8 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
 
 pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result<(), Exit> {
-    let plan = Plan { layout, programs, ports: node.ports, ai: Ai::Off, model: "", data: &[] };
-    let parts = plan.parts(None, None)?;
+    let plan = Plan { layout, programs, ports: node.ports, ai: Ai::Off, model: "", data: &TrainData::Corpus };
+    let parts = plan.parts(None, &[])?;
     let _lock = lock_directory(layout.directory())?;
     busy::check(&node.ports, |port| plan.needs(port))?;
     say("starting   the node's processes, without keys");
