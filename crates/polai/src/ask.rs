@@ -50,7 +50,15 @@ impl Ask {
     /// # Errors
     /// The operating system's.
     pub fn new() -> Result<Self, reqwest::Error> {
-        Ok(Self(Client::builder().no_proxy().timeout(TIMEOUT).build()?))
+        Self::within(TIMEOUT)
+    }
+
+    /// The same, with another time-out.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn within(time: Duration) -> Result<Self, reqwest::Error> {
+        Ok(Self(Client::builder().no_proxy().timeout(time).build()?))
     }
 
     /// HTTP status and JSON of a page; None when nobody answers.

@@ -135,6 +135,29 @@ fn parts_are_stopped_last_first_and_one_that_will_not_is_killed_in_time() {
 }
 
 #[test]
+fn a_hung_part_is_killed_even_when_it_is_stopped_and_starts_again_after_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap '' TERM; touch $FOLDER/ready; while :; do sleep 0.05; done";
+    let mut supervisor = supervisor(vec![part(&folder, "hung", script)]);
+    until(&mut supervisor, "start", |events| starts(events) == 1);
+    assert!(exists(&folder.path().join("ready")));
+    let hung = pid(&supervisor, "hung");
+    // Another process than the one that was looked at is left alone.
+    supervisor.hung("hung", hung + 1);
+    supervisor.hung("nobody", hung);
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(supervisor.step(), []);
+    assert!(Command::new("kill").args(["-STOP", &hung.to_string()]).status().unwrap().success());
+    supervisor.hung("hung", hung);
+    let events = until(&mut supervisor, "another start", |events| starts(events) == 1);
+    let Some(Event::Ended { how, pause, .. }) = events.first() else { panic!("{events:?}") };
+    assert!(how.starts_with("signal 9, from polai: its health page was silent") && pause.as_millis() == 250, "{how}");
+    assert_eq!(state(hung), None, "it was reaped");
+    assert_ne!(pid(&supervisor, "hung"), hung);
+    supervisor.stop(Duration::from_millis(500));
+}
+
+#[test]
 fn children_of_a_part_end_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let script = "sleep 1000 & echo $! >$FOLDER/tmp; mv $FOLDER/tmp $FOLDER/child; exec sleep 1000";

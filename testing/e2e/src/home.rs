@@ -24,6 +24,11 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
+/// Where the embedded model lies: made once for all tests of this target folder.
+pub(crate) fn models() -> PathBuf {
+    program("polai").with_file_name("e2e-models")
+}
+
 /// A process that ends with its owner.
 #[derive(Debug)]
 pub(crate) struct Process(pub(crate) Child);
@@ -70,10 +75,15 @@ impl Home {
         self.0.path().join("data")
     }
 
-    /// Makes a chain in it that began, or begins, at `genesis_time`.
+    /// Makes a chain in it that began, or begins, at `genesis_time`. Its model does not exist.
     pub(crate) fn make_chain(&self, plan: Plan, genesis_time: u64) {
-        let model = self.0.path().join(MODEL_TABLES);
-        fs::write(&model, model_tables()).expect("a disk");
+        let tables = self.0.path().join(MODEL_TABLES);
+        fs::write(&tables, model_tables()).expect("a disk");
+        self.make_chain_of(plan, genesis_time, &tables);
+    }
+
+    /// The same, of a model whose tables these are.
+    pub(crate) fn make_chain_of(&self, plan: Plan, genesis_time: u64, model: &Path) {
         let (validators, seconds) = (plan.validators.to_string(), plan.slot_seconds.to_string());
         let mut command = self.command("polai");
         command.arg("genesis").args(["--validators", &validators, "--slot-seconds", &seconds]);
@@ -93,6 +103,33 @@ impl Home {
         command
     }
 
+    /// The DHT at these ports: libp2p and HTTP, gRPC.
+    pub(crate) fn dht(&self, [http, grpc]: [u16; 2]) -> Command {
+        let mut command = self.command("pol-dht");
+        command.args(["--listen", &format!("127.0.0.1:{http}"), "--port", &http.to_string(), "--solo"]);
+        command.args(["--grpc-listen", &format!("127.0.0.1:{grpc}"), "--grpc-port", &grpc.to_string()]);
+        command
+    }
+
+    /// The sidecar, which keeps its models where all tests find them.
+    pub(crate) fn sidecar(&self) -> Command {
+        let mut command = self.command("ml-sidecar");
+        command.env("POLAI_MODEL_CACHE", models());
+        for name in ["PATH", "LD_LIBRARY_PATH", "HOME"] {
+            command.envs(env::var_os(name).map(|value| (name, value)));
+        }
+        command
+    }
+
+    /// What a chain must know of the embedded model, measured, in a file.
+    pub(crate) fn describe_embedded_model(&self) -> PathBuf {
+        let tables = self.0.path().join("embedded.toml");
+        let mut command = self.sidecar();
+        let made = command.args(["model", "chain", "--model", "embedded", "--output"]).arg(&tables).status().expect("ml-sidecar");
+        assert!(made.success(), "ml-sidecar model chain: {}", self.log("ml-sidecar"));
+        tables
+    }
+
     fn log_path(&self, name: &str) -> PathBuf {
         self.0.path().join(format!("{name}.log"))
     }
@@ -107,4 +144,18 @@ impl Home {
 #[expect(clippy::disallowed_methods, reason = "tests of whole nodes run by the machine's clock")]
 pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Folder of the embedded model, once it is made.
+///
+/// # Panics
+/// It is not made yet.
+pub fn embedded_model() -> PathBuf {
+    let found = fs::read_dir(models()).expect("a model").flatten().map(|entry| entry.path());
+    let is_one =
+        |path: &PathBuf| path.is_dir() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("embedded-"));
+    let mut found: Vec<PathBuf> = found.filter(is_one).collect();
+    // Of several recipes the newest is this program's.
+    found.sort_by_key(|path| fs::metadata(path).and_then(|of| of.modified()).ok());
+    found.pop().expect("the embedded model")
 }

@@ -1,15 +1,22 @@
 //! Nodes of one machine, for tests: `pol-execution` and `pol-beacon` on a genesis that `polai` made.
 
 pub mod bench;
+pub mod bend;
 pub mod clients;
 pub mod compose;
+pub mod deep;
+pub mod engine;
+pub mod events;
+pub mod follower;
 mod home;
 pub mod liar;
 pub mod metrics;
 pub mod reth;
 pub mod up;
+pub mod usage;
+pub mod wire;
 
-pub use home::{Plan, SEED, program};
+pub use home::{Plan, SEED, embedded_model, program};
 
 use std::{
     thread,
@@ -27,9 +34,12 @@ mod ports;
 pub struct Node {
     plan: Plan,
     home: Home,
-    ports: [u16; 7],
+    ports: [u16; 10],
     execution: Option<Process>,
     beacon: Option<Process>,
+    dht: Option<Process>,
+    /// Of the beacon node.
+    flags: Vec<String>,
 }
 
 impl Node {
@@ -38,9 +48,25 @@ impl Node {
     /// # Panics
     /// It does not start.
     pub fn start(plan: Plan) -> Self {
+        Self::prepare(plan, None, &[])
+    }
+
+    /// The same with a DHT, through which fault votes go, and more flags for the beacon node.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_with_dht(plan: Plan, flags: &[&str]) -> Self {
+        let ports = ports::free_ports::<2>();
+        Self::prepare(plan, Some(ports), flags)
+    }
+
+    fn prepare(plan: Plan, dht: Option<[u16; 2]>, flags: &[&str]) -> Self {
         let home = Home::new();
         home.make_chain(plan, now() + 8);
-        let mut node = Self { plan, home, ports: ports::free_ports(), execution: None, beacon: None };
+        let dht_url = dht.map_or_else(String::new, |[_, grpc]| format!("http://127.0.0.1:{grpc}"));
+        let flags = ["--dht", &dht_url].iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
+        let mut node = Self { plan, home, ports: ports::free_ports(), execution: None, beacon: None, dht: None, flags };
+        node.dht = dht.map(|ports| Process(node.home.dht(ports).spawn().expect("pol-dht")));
         node.start_execution();
         node.start_beacon();
         node
@@ -64,10 +90,11 @@ impl Node {
     /// Starts the beacon node, anew when it runs.
     pub fn start_beacon(&mut self) {
         self.beacon = None;
-        let [_, auth, ai, _, _, rest, metrics] = self.ports.map(|port| port.to_string());
+        let [_, auth, ai, _, _, rest, metrics, grpc, faults, quorum] = self.ports.map(|port| port.to_string());
         let mut command = self.home.command("pol-beacon");
         let last = self.plan.validators.saturating_sub(1);
-        command.args(["--validators", &format!("0-{last}"), "--genesis-seed", SEED, "--dht", "", "--sidecar", ""]);
+        command.args(["--validators", &format!("0-{last}"), "--genesis-seed", SEED, "--sidecar", ""]).args(&self.flags);
+        command.args(["--grpc-port", &grpc, "--fault-port", &faults, "--quorum-metrics-port", &quorum]);
         command.args([
             "--execution-endpoint",
             &format!("http://127.0.0.1:{auth}"),
@@ -76,6 +103,11 @@ impl Node {
         ]);
         command.args(["--http-port", &rest, "--metrics-port", &metrics]);
         self.beacon = Some(Process(command.spawn().expect("pol-beacon")));
+    }
+
+    /// Whether the DHT, if there is one, still runs.
+    pub fn dht_runs(&mut self) -> bool {
+        self.dht.as_mut().is_none_or(|dht| dht.0.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
     /// Ends the execution client as a crash does.

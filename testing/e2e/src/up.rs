@@ -9,12 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pol_core::ModelHead;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    home::{MODEL_TABLES, model_tables},
+    home::{MODEL_TABLES, model_tables, models},
     ports, program,
+    wire::Wire,
 };
 
 /// A folder, and the `polai up` that runs in it.
@@ -75,9 +77,7 @@ impl Up {
         for name in ["PATH", "LD_LIBRARY_PATH", "HOME"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        // Made once for all tests of this target folder.
-        let folder = program("polai").with_file_name("e2e-models");
-        command.env("POLAI_MODEL_CACHE", folder);
+        command.env("POLAI_MODEL_CACHE", models()).env("POLAI_LOG_FORMAT", "json");
         command.envs(VARIABLES.iter().zip(self.ports).map(|(name, port)| (name, port.to_string())));
         command
     }
@@ -95,6 +95,37 @@ impl Up {
         let tables = self.directory.path().join(MODEL_TABLES).display().to_string();
         let flags = ["up", "--no-ai", "--slot-seconds", "1", "--difficulty-floor", "64", "--model-tables", &tables];
         flags.iter().chain(more).map(|flag| (*flag).to_owned()).collect()
+    }
+
+    /// Flags of a chain with a model that any machine can run.
+    pub fn with_ai(&self, slot_seconds: u64, more: &[&str]) -> Vec<String> {
+        let seconds = slot_seconds.to_string();
+        let flags = ["up", "--slot-seconds", &seconds, "--difficulty-floor", "64"];
+        flags.iter().chain(more).map(|flag| (*flag).to_owned()).collect()
+    }
+
+    /// A file or folder beside the data directory.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// gRPC of this node's DHT and sidecar.
+    ///
+    /// # Panics
+    /// There is no chain yet.
+    pub fn wire(&self) -> Wire {
+        Wire::new(&self.data(), self.port("DHT_GRPC_PORT"), self.port("SIDECAR_PORT"))
+    }
+
+    /// Runs `ml-sidecar` to its end, in a data directory of its own.
+    ///
+    /// # Panics
+    /// It fails.
+    pub fn sidecar(&self, args: &[&str]) {
+        let mut command = Command::new(program("ml-sidecar"));
+        command.args(args).arg("--data-dir").arg(self.beside("alone")).env("POLAI_MODEL_CACHE", models()).env("POLAI_LOG", "off");
+        let output = command.stdin(Stdio::null()).output().expect("ml-sidecar");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Starts `polai up` with these flags.
@@ -172,6 +203,22 @@ impl Up {
     /// `polai status --json`.
     pub fn status(&self) -> Value {
         serde_json::from_slice(&self.run(&["status", "--json"]).stdout).unwrap_or_default()
+    }
+
+    /// Waits until the sidecar's model has come to so many updates; the head then.
+    ///
+    /// # Panics
+    /// It took too long.
+    pub fn until_model(&self, wire: &Wire, updates: u64) -> ModelHead {
+        let start = Instant::now();
+        loop {
+            let model = wire.model();
+            if let Some(model) = model.filter(|model| model.updates == updates && model.behind == 0) {
+                return model.model_head;
+            }
+            assert!(start.elapsed() < Duration::from_secs(120), "not {updates} updates: {model:?}\n{}", self.said());
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Waits for a number of the status to be at least so much.

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     process::Output,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use e2e::{
@@ -88,6 +88,33 @@ fn a_node_survives_kills_of_its_processes_verifies_and_stops_in_time() {
 }
 
 #[test]
+fn a_process_that_hangs_is_killed_and_started_again_and_the_chain_goes_on() {
+    let mut up = Up::new();
+    up.start(&up.without_ai(&[]));
+    // All have answered once: they had to for the first block, and are looked at every two seconds. Who never did may still be starting.
+    up.until("block", 6, Duration::from_secs(60));
+    let pids = PARTS.map(|part| up.pid(part).expect("a process"));
+    for pid in pids {
+        kill(pid, "STOP");
+    }
+    let start = Instant::now();
+    while PARTS.iter().zip(pids).any(|(part, hung)| up.pid(part).is_none_or(|now| now == hung)) {
+        assert!(start.elapsed() < Duration::from_secs(90), "nobody starts them again: {}", up.said());
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(pids.map(lives), [false; 3], "killed, though they were stopped");
+    let said = up.said();
+    for part in PARTS {
+        let line = format!("{part}: ended with signal 9, from polai: its health page was silent");
+        assert_eq!(said.matches(&line).count(), 1, "{part}: {said}");
+    }
+    let block = up.until("block", 1, Duration::from_secs(60))["block"].as_u64().expect("a block");
+    let status = up.until("block", block + 3, Duration::from_secs(60));
+    let parts = status["parts"].as_array().expect("parts");
+    assert!(parts.iter().all(|part| part["restarts"] == 1), "{status}");
+}
+
+#[test]
 fn wrong_starts_are_one_line_and_begin_nothing() {
     let mut up = Up::new();
     let refused = |up: &Up, flags: &[&str], expected: &str| {
@@ -96,6 +123,7 @@ fn wrong_starts_are_one_line_and_begin_nothing() {
     };
     refused(&up, &["--validators", "0"], "--validators");
     refused(&up, &["--seed", "abc"], "--seed");
+    refused(&up, &["--trainer", "abc"], "expected 64 hex digits");
     refused(&up, &["--port-offset", "60000"], "would be above 65535");
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, up.port("EL_HTTP_PORT"))).expect("a port");
     refused(&up, &[], &format!("(process {}); stop it", std::process::id()));

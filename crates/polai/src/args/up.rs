@@ -62,9 +62,13 @@ pub struct UpArgs {
     /// The model's tables for a new chain, already made (`polai genesis --model`); by default ml-sidecar is asked
     #[arg(long, value_name = "FILE")]
     pub model_tables: Option<PathBuf>,
-    /// Files and folders to train on (txt, jsonl, parquet); by default the built-in corpus
+    /// What to train on: files and folders (txt, jsonl, parquet), or names of datasets (`ml-sidecar train --list-datasets`); by default the
+    /// built-in corpus
     #[arg(long = "data", value_delimiter = ',', value_name = "DATA")]
     pub train_data: Vec<String>,
+    /// Trainers elsewhere that this node's validators vouch for: Ed25519 keys of 64 hex digits, at most 4 with this node's own
+    #[arg(long = "trainer", value_delimiter = ',', value_parser = trainer, value_name = "KEY")]
+    pub trainers: Vec<String>,
     /// Train nothing: the sidecar only judges
     #[arg(long)]
     pub no_train: bool,
@@ -89,4 +93,10 @@ pub struct UpArgs {
     /// Ports.
     #[command(flatten)]
     pub ports: PortArgs,
+}
+
+/// Whether the digits are a point of the curve is asked where a signature is checked.
+fn trainer(text: &str) -> Result<String, &'static str> {
+    let is_key = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_key.then(|| text.to_owned()).ok_or("expected 64 hex digits")
 }

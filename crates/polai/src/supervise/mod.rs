@@ -6,12 +6,14 @@
 //! started first, and returns when none is left.
 //!
 //! # What it does not protect against
-//! A process that runs and does nothing: that is for its health page to say. One that cannot be killed (a disk that hangs in the kernel).
+//! A process that runs and does nothing: whoever asks its health page says so with [`Supervisor::hung`]. One that cannot be killed (a disk
+//! that hangs in the kernel).
 
 mod alert;
 mod backoff;
 mod child;
 mod log;
+mod silence;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,6 +32,7 @@ pub use alert::Alerts;
 pub use backoff::{Backoff, FIRST, LONGEST, Next, USAGE_MAX, WELL};
 pub use child::{Child, Ended};
 pub use log::{Copier, FILE_BYTES, OLD_FILES, RotatingLog};
+pub use silence::{SILENT_MAX, Silence};
 
 /// Between two alerts of one kind from one part.
 const QUIET: Duration = Duration::from_secs(60);
@@ -110,7 +113,7 @@ pub enum Event {
 #[derive(Debug)]
 enum Now {
     Waiting { until: Duration },
-    Running { child: Child, since: Duration },
+    Running { child: Child, since: Duration, hung: bool },
     GivenUp { line: String },
 }
 
@@ -148,6 +151,18 @@ impl Supervisor {
         let mut events: Vec<Event> = self.slots.iter_mut().filter_map(|slot| slot.alert(now)).collect();
         events.extend(self.slots.iter_mut().filter_map(|slot| slot.step(polai, now)));
         events
+    }
+
+    /// A part's process is hung: it is killed, and started again like one that crashed. Nothing happens when it is another process by now.
+    pub fn hung(&mut self, part: &str, pid: u32) {
+        let slot = self.slots.iter_mut().find(|slot| slot.part.name == part);
+        if let Some(Now::Running { child, hung, .. }) = slot.map(|slot| &mut slot.now)
+            && child.pid() == pid
+        {
+            *hung = true;
+            // Not SIGTERM: who answers nobody would not hear it, a stopped process least of all.
+            child.signal(Signal::KILL);
+        }
     }
 
     /// How the parts are.
@@ -211,7 +226,7 @@ impl Slot {
                 match Child::start(polai, &self.part) {
                     Ok(child) => {
                         let pid = child.pid();
-                        self.now = Now::Running { child, since: now };
+                        self.now = Now::Running { child, since: now, hung: false };
                         Some(Event::Started { part: self.part.name, pid })
                     }
                     Err(error) => {
@@ -220,8 +235,11 @@ impl Slot {
                     }
                 }
             }
-            Now::Running { child, since } => {
-                let ended = child.ended()?;
+            Now::Running { child, since, hung } => {
+                let mut ended = child.ended()?;
+                if *hung {
+                    ended.how = format!("{}, from polai: its health page was silent {SILENT_MAX} times in a row", ended.how);
+                }
                 let ran = now.saturating_sub(*since);
                 Some(self.end(&ended, ran, now))
             }

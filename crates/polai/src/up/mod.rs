@@ -10,8 +10,10 @@
 //! A machine that loses power: every store is made for that, polai is not needed. Processes of other nodes on the same keys.
 
 pub mod chain;
+pub mod data;
 mod detach;
 pub mod execution;
+mod hung;
 pub mod lighthouse;
 pub mod plan;
 mod preflight;
@@ -20,6 +22,7 @@ pub(crate) use preflight::free_bytes;
 mod watch;
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     process,
     sync::{
@@ -50,10 +53,13 @@ use crate::{
     seed,
     supervise::{Event, Part, PartState, Supervisor},
 };
+use data::TrainData;
 use execution::Execution;
 use lighthouse::Lighthouse;
-use plan::{Ai, Plan};
+use plan::{Ai, Plan, health};
 
+/// Trainer keys that one identity record can name (docs/PROTOCOL.md section 7).
+const TRAINERS_MAX: usize = 4;
 /// Between two looks at the processes.
 const LOOK: Duration = Duration::from_millis(50);
 /// All processes have ended by then, the last by force.
@@ -74,6 +80,8 @@ pub fn say(line: &str) {
 struct Shared {
     file: Arc<Mutex<RunFile>>,
     ready: Arc<AtomicBool>,
+    /// Processes that are silent, by part.
+    hung: Arc<Mutex<BTreeMap<&'static str, u32>>>,
 }
 
 impl Shared {
@@ -100,10 +108,11 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         (false, true) => Ai::Gate,
         (false, false) => Ai::Train,
     };
+    let data = if ai == Ai::Train { TrainData::read(&args.train_data, &programs)? } else { TrainData::Corpus };
     let execution = Execution::of(args)?;
     let lighthouse = (args.consensus == Consensus::Lighthouse).then(|| Lighthouse::of(args)).transpose()?;
-    let (model, data, lighthouse) = (args.model.as_str(), args.train_data.as_slice(), lighthouse.as_ref());
-    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data, lighthouse };
+    let (model, lighthouse) = (args.model.as_str(), lighthouse.as_ref());
+    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data: &data, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = lock_directory(layout.directory()).map_err(in_use)?;
@@ -112,8 +121,8 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     remove_unfinished(layout.directory())?;
 
     let chain = chain::find_or_make(layout, args, &programs, clock.as_ref())?;
-    let trainer = (ai == Ai::Train).then(|| seed::trainer(&layout.trainer_key())).transpose()?;
-    let parts = plan.parts(Some(&chain), trainer.as_deref())?;
+    let own = (ai == Ai::Train).then(|| seed::trainer(&layout.trainer_key())).transpose()?;
+    let parts = plan.parts(Some(&chain), &trainers(own, &args.trainers)?)?;
     let parameters = chain.spec.parameters();
     let what = chain::summary(&parameters, chain.validators);
     say(&format!("chain      {}{}: {what}", chain.spec.genesis_id(), if chain.is_new { ", made" } else { "" }));
@@ -137,6 +146,20 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     ended
 }
 
+/// Keys that the validators vouch for, each once.
+fn trainers(own: Option<String>, others: &[String]) -> Result<Vec<String>, Exit> {
+    let mut keys: Vec<String> = own.into_iter().chain(others.iter().map(|key| key.to_ascii_lowercase())).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let found = keys.len();
+    if found > TRAINERS_MAX {
+        return Err(Exit::usage(format!(
+            "--trainer: {found} trainers with this node's own, at most {TRAINERS_MAX} can be vouched for"
+        )));
+    }
+    Ok(keys)
+}
+
 fn in_use(error: LockError) -> Exit {
     let is_running = matches!(error, LockError::InUse { .. });
     let exit = Exit::from(error);
@@ -152,13 +175,17 @@ fn supervise(
     end: Duration,
 ) -> Result<(), Exit> {
     let polai = std::env::current_exe()?;
+    let pages: Vec<_> = parts.iter().filter_map(|part| Some((part.name, health(part.name, &file.ports)?))).collect();
     let supervisor = Supervisor::new(polai, parts, clock.clone());
     let slot = Duration::from_secs(file.slot_seconds);
-    let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::new(AtomicBool::new(false)) };
+    let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::default(), hung: Arc::default() };
     let (layout, outcome) = (layout.clone(), Arc::new(Mutex::new(Ok(()))));
     let told = Arc::clone(&outcome);
     tasks::run("polai", SHUTDOWN, move |tasks: Tasks| async move {
         let (of_watch, stop) = (shared.clone(), tasks.clone());
+        for (part, page) in pages {
+            tasks.spawn_until_stopped("hung", hung::watch(shared.clone(), part, page));
+        }
         tasks.spawn_until_stopped("watch", watch::run(of_watch, clock));
         tasks.spawn_until_stopped("refeed", refeed::run(refeed, slot));
         // One thread for all of it: the kernel ends the children with the thread that started them.
@@ -181,6 +208,9 @@ fn keep(
 ) -> Result<(), Exit> {
     let mut broken = Ok(());
     while !token.is_cancelled() && broken.is_ok() {
+        for (part, pid) in std::mem::take(&mut *shared.hung.lock().unwrap_or_else(PoisonError::into_inner)) {
+            supervisor.hung(part, pid);
+        }
         for event in supervisor.step() {
             broken = broken.and(tell(&event));
         }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use pol_kit::exit::Exit;
 
-use super::{chain::Chain, execution::Execution, lighthouse::Lighthouse};
+use super::{chain::Chain, data::TrainData, execution::Execution, lighthouse::Lighthouse};
 use crate::{
     args::{NamedPort, Ports},
     layout::Layout,
@@ -40,7 +40,7 @@ pub struct Plan<'a> {
     /// The base model, as ml-sidecar names it.
     pub model: &'a str,
     /// What it trains on.
-    pub data: &'a [String],
+    pub data: &'a TrainData,
     /// The consensus client, when it is not the embedded one.
     pub lighthouse: Option<&'a Lighthouse>,
 }
@@ -86,11 +86,11 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// The operator's: a program that is not there.
-    pub fn parts(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Vec<Part>, Exit> {
+    pub fn parts(&self, chain: Option<&Chain>, trainers: &[String]) -> Result<Vec<Part>, Exit> {
         let mut parts = vec![self.dht()?, self.execution.part(self)?];
         match self.lighthouse.zip(chain) {
-            Some((lighthouse, chain)) => parts.extend(lighthouse.parts(self, chain, trainer)?),
-            None => parts.push(self.beacon(chain, trainer)?),
+            Some((lighthouse, chain)) => parts.extend(lighthouse.parts(self, chain, trainers)?),
+            None => parts.push(self.beacon(chain, trainers)?),
         }
         if self.ai != Ai::Off {
             parts.push(self.sidecar()?);
@@ -118,7 +118,7 @@ impl Plan<'_> {
         Ok(part)
     }
 
-    fn beacon(&self, chain: Option<&Chain>, trainer: Option<&str>) -> Result<Part, Exit> {
+    fn beacon(&self, chain: Option<&Chain>, trainers: &[String]) -> Result<Part, Exit> {
         let ports = &self.ports;
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let mut flags = vec![
@@ -133,7 +133,9 @@ impl Plan<'_> {
             ("--quorum-metrics-port", ports.quorum_metrics.to_string()),
         ];
         flags.extend(chain.map(|chain| ("--validators", format!("0-{}", chain.validators.saturating_sub(1)))));
-        flags.extend(trainer.map(|key| ("--trainer", key.to_owned())));
+        if !trainers.is_empty() {
+            flags.push(("--trainer", trainers.join(",")));
+        }
         let mut part = self.part(programs::BEACON, &flags)?;
         // Not a flag: those can be read by everybody on this machine.
         part.env.extend(chain.map(|chain| ("GENESIS_SEED", chain.seed.digits().into())));
@@ -155,7 +157,7 @@ impl Plan<'_> {
         ];
         if self.ai == Ai::Train {
             flags.push(("--trainer-key", path(self.layout.trainer_key())));
-            flags.extend(self.data.iter().map(|data| ("--data", data.clone())));
+            flags.extend(self.data.flags());
         }
         let mut part = self.part(programs::SIDECAR, &flags)?;
         part.args.insert(0, "serve".into());
@@ -185,10 +187,10 @@ mod tests {
             ports: up.ports.ports().unwrap(),
             ai,
             model: "embedded",
-            data: &[],
+            data: &TrainData::Corpus,
             lighthouse: None,
         };
-        let parts = plan.parts(None, Some("aa")).unwrap();
+        let parts = plan.parts(None, &["aa".to_owned(), "bb".to_owned()]).unwrap();
         let text = |part: &Part| part.args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ");
         parts.iter().map(|part| format!("{} {}", part.name, text(part))).collect()
     }
@@ -204,7 +206,7 @@ mod tests {
         assert!(
             lines[1].ends_with("--http.port 8555 --authrpc.port 8561 --ai-engine.port 8562 --feed.port 8563 --metrics.port 9011")
         );
-        assert!(lines[2].contains(" --sidecar http://127.0.0.1:8570 --http-port 3510 ") && lines[2].ends_with("--trainer aa"));
+        assert!(lines[2].contains(" --sidecar http://127.0.0.1:8570 --http-port 3510 ") && lines[2].ends_with("--trainer aa,bb"));
         assert!(
             lines[3].starts_with(
                 "ml-sidecar serve --data-dir d --roles gate,train --chain d/chain.toml --dht http://127.0.0.1:13348"

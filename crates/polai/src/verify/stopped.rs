@@ -22,6 +22,7 @@ use crate::{
     programs::Programs,
     supervise::{Event, Supervisor},
     up::{
+        data::TrainData,
         execution::Execution,
         plan::{Ai, Plan},
         say,
@@ -36,12 +37,20 @@ const START: Duration = Duration::from_secs(60);
 
 pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result<(), Exit> {
     let execution = Execution::of_folder(layout);
-    let plan =
-        Plan { layout, programs, execution: &execution, ports: node.ports, ai: Ai::Off, model: "", data: &[], lighthouse: None };
+    let plan = Plan {
+        layout,
+        programs,
+        execution: &execution,
+        ports: node.ports,
+        ai: Ai::Off,
+        model: "",
+        data: &TrainData::Corpus,
+        lighthouse: None,
+    };
     if layout.chain_data().join("lighthouse").exists() {
         return Err(Exit::usage("a chain of Lighthouse is checked while its node runs: polai up --consensus lighthouse first"));
     }
-    let parts = plan.parts(None, None)?;
+    let parts = plan.parts(None, &[])?;
     let _lock = lock_directory(layout.directory())?;
     busy::check(&node.ports, |port| plan.needs(port))?;
     say("starting   the node's processes, without keys");

@@ -67,9 +67,9 @@ impl Lighthouse {
     ///
     /// # Errors
     /// The disk's; a program that is not there.
-    pub(super) fn parts(&self, plan: &Plan<'_>, chain: &Chain, trainer: Option<&str>) -> Result<Vec<Part>, Exit> {
+    pub(super) fn parts(&self, plan: &Plan<'_>, chain: &Chain, trainers: &[String]) -> Result<Vec<Part>, Exit> {
         let keys = keys::write(plan.layout, chain)?;
-        Ok(vec![self.beacon(plan, chain), self.validators(plan, chain, &keys)?, ack_quorum(plan, chain, trainer)?])
+        Ok(vec![self.beacon(plan, chain), self.validators(plan, chain, &keys)?, ack_quorum(plan, chain, trainers)?])
     }
 
     fn part(&self, layout: &Layout, name: &'static str, directory: &str, args: Vec<String>) -> Part {
@@ -138,7 +138,7 @@ fn address(bytes: [u8; 20]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-fn ack_quorum(plan: &Plan<'_>, chain: &Chain, trainer: Option<&str>) -> Result<Part, Exit> {
+fn ack_quorum(plan: &Plan<'_>, chain: &Chain, trainers: &[String]) -> Result<Part, Exit> {
     let ports = &plan.ports;
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let mut flags = vec![
@@ -151,7 +151,9 @@ fn ack_quorum(plan: &Plan<'_>, chain: &Chain, trainer: Option<&str>) -> Result<P
         ("--metrics-port", ports.quorum_metrics.to_string()),
         ("--validators", format!("0-{}", chain.validators.saturating_sub(1))),
     ];
-    flags.extend(trainer.map(|key| ("--trainer", key.to_owned())));
+    if !trainers.is_empty() {
+        flags.push(("--trainer", trainers.join(",")));
+    }
     let mut part = plan.part(programs::ACK_QUORUM, &flags)?;
     // Not a flag: those can be read by everybody on this machine.
     part.env.push(("GENESIS_SEED", chain.seed.digits().into()));
