@@ -51,7 +51,10 @@ impl Node {
         let services = Compose::read(profiles, variables).services();
         let folder = tempfile::tempdir().expect("a directory");
         let mut node = Self { confined: can_confine(folder.path()), folder, services, processes: BTreeMap::new() };
-        println!("the services run {}", if node.confined { "confined, as containers would" } else { "unconfined: not root" });
+        println!(
+            "the services run {}",
+            if node.confined { "confined, as containers would" } else { "unconfined: not root, or no mount namespaces" }
+        );
         node.make_volumes();
         let mut left: Vec<String> = node.services.keys().filter(|name| *name != IDLE).cloned().collect();
         while !left.is_empty() {
