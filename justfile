@@ -27,15 +27,20 @@ test-long *arguments:
 unit *arguments:
     cargo nextest run --workspace {{ arguments }}
 
+# pol-reth, the custom Reth: build, lints, tests, whole nodes (20 minutes the first time, on 2 cores)
+test-reth *arguments:
+    ./scripts/test-reth {{ arguments }}
+
 # Format the Rust code
 fmt:
     cargo fmt --all
 
-# Lints: rustfmt, clippy, shellcheck
+# Lints: rustfmt, clippy, shellcheck, hadolint
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/with-env scripts/lib/*.sh .ci/run
+    shellcheck -x scripts/devnet scripts/polai scripts/setup scripts/test scripts/test-reth scripts/with-env scripts/lib/*.sh patches/lighthouse/regenerate .ci/run docker/health testing/e2e/confine.sh
+    hadolint --config docker/hadolint.yaml docker/Dockerfile docker/*.Dockerfile
 
 # API documentation, warnings are errors
 doc *arguments:
@@ -66,6 +71,10 @@ bench-beacon:
 bench-execution:
     cargo bench -p pol-execution --bench chain
 
+# Engine API calls of pol-reth beside pol-execution's, and 1,000 blocks over devp2p (after `just test-reth`, or with POLAI_RETH_BIN)
+bench-reth:
+    ./scripts/test-reth --bench
+
 # Training, losses and memory of ml-sidecar beside transformers and PEFT, against the targets (--patience SECONDS on a busy machine)
 bench-ml *arguments:
     cargo run --release -p pol-parity --bin bench-ml -- {{ arguments }}
@@ -73,6 +82,16 @@ bench-ml *arguments:
 # What gate, caps and aggregation do against attackers, as a table (--rounds 10)
 bench-attacks *arguments:
     cargo run --release -p ml-sidecar --example attacks -- {{ arguments }}
+
+# Write docs/METRICS.md anew, from what the processes of a running node serve
+docs-metrics:
+    cargo build --workspace --bins
+    cargo run -p e2e --bin docs-metrics
+
+# A whole node against what it is held to, as a table: just bench-e2e 50 (updates); some ten minutes, on a quiet machine
+bench-e2e updates="50":
+    cargo build --release --workspace --bins
+    cargo run --release -p e2e --bin bench-e2e {{ updates }}
 
 # Write the golden vectors anew with the independent Python programs
 vectors:
@@ -83,6 +102,10 @@ vectors:
 vectors-check:
     "$POLAI_CACHE/vectors-venv/bin/python" testing/vectors/generate.py --check
     "$POLAI_CACHE/vectors-venv/bin/python" testing/beacon-diff/generate.py --check
+
+# The patches for Lighthouse: their form, and whether they apply (--lighthouse DIR, or LIGHTHOUSE_DIR)
+patches *arguments:
+    cargo run --locked --quiet -p pol-patches -- {{ arguments }}
 
 # Fuzz one target (needs a nightly toolchain and cargo-fuzz); what it finds grows a corpus that git ignores
 fuzz target seconds="60":

@@ -18,15 +18,20 @@ extern crate self as lighthouse_ack_quorum;
 
 pub mod collector;
 pub mod faults;
-#[cfg(test)]
+#[cfg(all(test, feature = "service"))]
 mod fixtures;
+#[cfg(feature = "service")]
 pub mod guard;
 pub mod hooks;
+#[cfg(feature = "service")]
 pub mod identity;
 pub mod import;
 pub mod limits;
 pub mod members;
+#[cfg(feature = "service")]
 pub mod push;
 pub mod quorum;
+#[cfg(feature = "service")]
 pub mod service;
+#[cfg(feature = "service")]
 pub mod signer;

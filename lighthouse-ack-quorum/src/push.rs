@@ -18,9 +18,7 @@ use pol_kit::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{limits, quorum::Certified};
-
-const METHOD: &str = "polai_setCandidateV1";
+use crate::{hooks::METHOD, limits, quorum::Certified};
 
 /// Why the engine did not take a candidate. Heals by itself in all cases but `Unauthorized` and `Address`.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@
 //! # What it does not protect against
 //! A quorum of members that approve of something bad.
 
-use std::collections::BTreeMap;
+use core::cmp::Reverse;
 
 use pol_core::{
     ModelHead, ResultRoot, UpdateId,
@@ -59,17 +59,38 @@ pub fn certify(
     domains: &Domains,
 ) -> Result<Option<Certified>, CertificateError> {
     let quorum = committee.quorum(rule);
-    let with_quorum: BTreeMap<UpdateId, (&Candidate, ResultRoot, usize)> = collector
-        .on_head(head)
-        .filter_map(|(id, candidate)| candidate.best(committee, quorum).map(|(root, acks)| (id, (candidate, root, acks))))
-        .collect();
-    let picked = ack::pick(with_quorum.iter().map(|(id, (_, _, acks))| (*id, *acks)), quorum);
-    let Some((update_id, (candidate, root, acks))) = picked.and_then(|id| Some((id, with_quorum.get(&id)?))) else {
-        return Ok(None);
-    };
-    let raw = build(candidate, *root, committee)?;
+    let Some(Counted { update_id, candidate, root, acks }) = best(collector, head, committee, quorum) else { return Ok(None) };
+    let raw = build(candidate, root, committee)?;
     let certificate = raw.verify(update_id, head, committee.seats(), quorum, domains)?;
-    Ok(Some(Certified { certificate, acks: *acks }))
+    Ok(Some(Certified { certificate, acks }))
+}
+
+/// A candidate with a quorum of seats.
+struct Counted<'a> {
+    update_id: UpdateId,
+    candidate: &'a Candidate,
+    root: ResultRoot,
+    acks: usize,
+}
+
+/// The candidate to take. Counting seats walks over all ACKs, so only those are counted that could still be picked.
+fn best<'a>(collector: &'a Collector, head: ModelHead, committee: &Committee, quorum: usize) -> Option<Counted<'a>> {
+    let mut candidates: Vec<(UpdateId, &Candidate)> = collector.on_head(head).collect();
+    candidates.sort_by_key(|(_, candidate)| Reverse(candidate.most()));
+    let mut picked: Option<Counted<'_>> = None;
+    for (update_id, candidate) in candidates {
+        let is_picked = |before: &Option<Counted<'_>>, acks| {
+            let before = before.iter().map(|counted| (counted.update_id, counted.acks));
+            ack::pick(before.chain([(update_id, acks)]), quorum) == Some(update_id)
+        };
+        if is_picked(&picked, candidate.most())
+            && let Some((root, acks)) = candidate.best(committee, quorum)
+            && is_picked(&picked, acks)
+        {
+            picked = Some(Counted { update_id, candidate, root, acks });
+        }
+    }
+    picked
 }
 
 fn build(candidate: &Candidate, result_root: ResultRoot, committee: &Committee) -> Result<RawCertificate, CertificateError> {

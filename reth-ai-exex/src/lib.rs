@@ -31,6 +31,7 @@ pub mod header;
 pub mod limits;
 pub mod metrics;
 pub mod model_log;
+pub mod process;
 pub mod rpc;
 pub mod sealer;
 pub mod server;

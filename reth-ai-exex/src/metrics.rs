@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 
+use pol_kit::metrics::described;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -94,9 +95,13 @@ impl Metrics {
         registry.register("seal_failures", "Searches for a seal that gave no block", self.seal_failures.clone());
         registry.register("seal_hashes", "Hashes of all sealed blocks", self.seal_hashes.clone());
         registry.register("seal_seconds", "Time to seal a block", self.seal_seconds.clone());
-        registry.register("candidates", "Pushed candidates by what became of them", self.candidates.clone());
-        registry.register("ai_mode", "1 for the mode of the AI path", self.mode.clone());
-        registry.register("headers", "Headers of payloads by the verdict of the chain's own rules", self.headers.clone());
+        registry.register("candidates", "Pushed candidates by what became of them", described(self.candidates.clone()));
+        registry.register("ai_mode", "1 for the mode of the AI path", described(self.mode.clone()));
+        registry.register(
+            "headers",
+            "Headers of payloads by the verdict of the chain's own rules",
+            described(self.headers.clone()),
+        );
         registry.register("header_seconds", "Time of split and header rules of one payload", self.header_seconds.clone());
         registry.register("model_log_height", "Newest block of the model log", self.log_height.clone());
         registry.register("model_log_finalized_height", "Newest final block of the model log", self.log_finalized_height.clone());

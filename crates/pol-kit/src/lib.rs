@@ -6,16 +6,27 @@
 //! every bound is in [`limits`]. Why this way: rules live in `pol-core` and know no time, file or socket; here is where those come
 //! from. What it does not protect against stands at the head of each module.
 
+#[cfg(feature = "process")]
 pub mod breaker;
+#[cfg(feature = "process")]
 pub mod clock;
+#[cfg(feature = "process")]
 pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
+#[cfg(feature = "process")]
 pub mod exit;
+#[cfg(feature = "process")]
 pub mod fs;
+#[cfg(feature = "process")]
 pub mod http;
+#[cfg(feature = "process")]
 pub mod jwt;
+#[cfg(feature = "process")]
 pub mod limits;
+#[cfg(feature = "process")]
 pub mod metrics;
+#[cfg(feature = "process")]
 pub mod tasks;
+#[cfg(feature = "process")]
 pub mod telemetry;

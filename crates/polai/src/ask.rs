@@ -87,10 +87,28 @@ impl Ask {
     /// # Errors
     /// [`AskError`].
     pub async fn call<T: DeserializeOwned>(&self, url: &str, method: &str, params: Value) -> Result<Option<T>, AskError> {
+        self.call_with_token(url, None, method, params).await
+    }
+
+    /// The same at a port that wants a token.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn call_with_token<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        token: Option<&str>,
+        method: &str,
+        params: Value,
+    ) -> Result<Option<T>, AskError> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let nobody = || AskError::Nobody { url: url.to_owned() };
         let wrong = |text: String| AskError::Wrong { url: url.to_owned(), text: format!("{method}: {text}") };
-        let answer = self.0.post(url).json(&body).send().await.map_err(|_| nobody())?;
+        let mut request = self.0.post(url).json(&body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.map_err(|_| nobody())?;
         if answer.status() != StatusCode::OK {
             let code = answer.status().as_u16().into();
             return Err(AskError::Refused { url: url.to_owned(), code, text: method.to_owned() });

@@ -22,6 +22,11 @@ impl Layout {
         self.0.join("chain.toml")
     }
 
+    /// The execution genesis.
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("genesis.json")
+    }
+
     /// The beacon node's configuration.
     pub fn config_yaml(&self) -> PathBuf {
         self.0.join("testnet/config.yaml")

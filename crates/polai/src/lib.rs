@@ -19,6 +19,7 @@ pub mod enter;
 pub mod genesis;
 pub mod layout;
 pub mod programs;
+pub mod refeed;
 pub mod run_file;
 pub mod seed;
 pub mod status;

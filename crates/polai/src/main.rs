@@ -18,6 +18,7 @@ fn main() -> exit::Code {
         let layout = Layout::new(&args.data.data_dir);
         match &args.command {
             Command::Up(of) => up::run(&layout, of),
+            Command::Prepare(of) => up::prepare::run(&layout, of),
             Command::Down => commands::down(&layout),
             Command::Status(of) => status::status(&layout, *of),
             Command::Logs(of) => commands::logs(&layout, of),

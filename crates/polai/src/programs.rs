@@ -11,11 +11,21 @@ use pol_kit::exit::Exit;
 pub const DHT: &str = "pol-dht";
 /// The embedded execution client.
 pub const EXECUTION: &str = "pol-execution";
+/// The custom Reth, in place of it.
+pub const RETH: &str = "pol-reth";
 /// The embedded beacon node.
 pub const BEACON: &str = "pol-beacon";
+/// The ACK side beside a beacon node that is not ours.
+pub const ACK_QUORUM: &str = "ack-quorum";
+/// Lighthouse's beacon node, as a part.
+pub const LIGHTHOUSE_BN: &str = "lighthouse-bn";
+/// Lighthouse's validator client, as a part.
+pub const LIGHTHOUSE_VC: &str = "lighthouse-vc";
+/// Parts without which no block comes, as far as they have a health page.
+pub const MAKE_BLOCKS: [&str; 4] = [EXECUTION, RETH, BEACON, LIGHTHOUSE_BN];
 /// The machine learning side.
 pub const SIDECAR: &str = "ml-sidecar";
-/// All of them, in the order in which they are started.
+/// Those of an embedded node, in the order in which they are started.
 pub const ALL: [&str; 4] = [DHT, EXECUTION, BEACON, SIDECAR];
 
 /// Where programs are looked for.

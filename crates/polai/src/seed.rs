@@ -90,7 +90,7 @@ pub fn trainer(path: &Path) -> Result<String, Exit> {
 }
 
 /// 32 random bytes as 64 digits.
-fn random() -> Result<Zeroizing<String>, Exit> {
+pub(crate) fn random() -> Result<Zeroizing<String>, Exit> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut()).map_err(|error| Exit::failure(format!("no random bytes: {error}")))?;
     Ok(Zeroizing::new(hex::encode(*bytes)))

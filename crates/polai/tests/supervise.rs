@@ -10,7 +10,7 @@ use std::{
 };
 
 use pol_kit::clock::System;
-use polai::supervise::{Event, Part, Supervisor};
+use polai::supervise::{Alerts, Event, Part, Supervisor};
 use tempfile::TempDir;
 
 /// A part that is a shell script.
@@ -22,6 +22,7 @@ fn part(folder: &TempDir, name: &'static str, script: &str) -> Part {
         env: vec![("FOLDER", folder.path().into())],
         required: false,
         log: folder.path().join(format!("logs/{name}.log")),
+        alerts: Alerts::new(&["LOST"]),
     }
 }
 
@@ -195,4 +196,20 @@ fn parts_die_with_the_thread_that_started_them() {
         assert!(start.elapsed() < Duration::from_secs(10), "process {pid} lives");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn a_line_that_means_trouble_is_said_once_and_the_rest_is_only_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo all well; for i in 1 2 3; do echo slot $i LOST; done; echo well again; exec sleep 100";
+    let mut supervisor = supervisor(vec![part(&folder, "a", script)]);
+    let is_alert = |event: &Event| matches!(event, Event::Alert { .. });
+    let mut events = until(&mut supervisor, "alert", |events| events.iter().any(is_alert));
+    events.extend((0..20).flat_map(|_| {
+        thread::sleep(Duration::from_millis(5));
+        supervisor.step()
+    }));
+    let alerts: Vec<_> = events.into_iter().filter(is_alert).collect();
+    assert_eq!(alerts, [Event::Alert { part: "a", line: "slot 1 LOST".to_owned() }]);
+    assert!(supervisor.stop(Duration::from_secs(5)).is_empty());
 }

@@ -88,16 +88,26 @@ impl Candidate {
         self.roots.iter().copied().filter(|(_, count)| *count > 0)
     }
 
+    /// ACKs of the root that has the most of them, seats not asked: no committee counts more.
+    pub(crate) fn most(&self) -> usize {
+        self.roots().map(|(_, count)| count).max().unwrap_or(0)
+    }
+
     /// (seat, signature) of the ACKs for a root by those with a seat.
+    ///
+    /// Seats and ACKs are both in index order, so one walk over each is enough: picking asks this of every candidate.
     pub(crate) fn seated<'a>(
         &'a self,
         root: ResultRoot,
         committee: &'a Committee,
     ) -> impl Iterator<Item = (usize, Signature)> + 'a {
         let place = self.roots.iter().position(|(known, _)| *known == root);
-        let of_root = move |entry: &&Entry| Some(usize::from(entry.root)) == place;
-        let seats = committee.seats().iter().enumerate();
-        seats.filter_map(move |(seat, member)| self.acks.get(&member.index).filter(of_root).map(|entry| (seat, entry.signature)))
+        let mut acks = self.acks.iter().peekable();
+        committee.seats().iter().enumerate().filter_map(move |(seat, member)| {
+            while acks.next_if(|(index, _)| **index < member.index).is_some() {}
+            let (_, entry) = acks.next_if(|(index, _)| **index == member.index)?;
+            (Some(usize::from(entry.root)) == place).then_some((seat, entry.signature))
+        })
     }
 
     /// The root with the most ACKs that count (ties: the smaller root), if it has a quorum.

@@ -247,4 +247,24 @@ proptest! {
             prop_assert_eq!(found, distinct.len());
         }
     }
+
+    #[test]
+    fn what_is_picked_is_what_counting_every_seat_of_every_candidate_picks(
+        given in proptest::collection::vec((0_u64..8, 1_u8..5), 1..32),
+        seats in 2_u64..7,
+    ) {
+        let mut collector = collector(8);
+        for (index, update) in &given {
+            collector.add(&[ack(*index, data(*update, 2, 3))], NOW_MS);
+        }
+        // Members beyond the seats ACK too, in another epoch's name: they must not decide.
+        let committee = fixtures::committee(1, 0..seats, &mut crate::members::Keys::default());
+        let counts = (1_u8..5).map(|update| {
+            let signers = collector.signers(&data(update, 2, 3), &committee);
+            (data(update, 2, 3).update_id, signers.len())
+        });
+        let expected = pol_core::ack::pick(counts, committee.quorum(QuorumRule::Auto));
+        let found = certify(&collector, data(1, 2, 3).model_head, &committee, QuorumRule::Auto, &domains()).unwrap();
+        prop_assert_eq!(found.map(|certified| certified.data().update_id), expected);
+    }
 }

@@ -3,13 +3,14 @@
 //! | hook in the node | call |
 //! | --- | --- |
 //! | start, once | [`init`] |
-//! | block hash of a payload (`ExecutionBlockHeader::from_payload`) | [`split_wire`] |
-//! | before a block is imported, on the parent state advanced to its slot | [`before_import`] |
-//! | own payload, before it is offered for signing | [`own_payload`] |
+//! | block hash of a payload, where a node computes it itself | [`split_wire`] |
+//! | before a block is imported, on the parent state advanced to its slot | [`before_import`]; when slashable [`remember_refused`] |
+//! | own payload, before it is offered for signing | [`own_payload`]; on a refusal [`clear_candidate`], ask once more |
 //! | a `ProposerSlashing`, before the specification's own checks | [`decode_slashing`], [`Slashing::check`] |
 //! | its signature sets | [`Slashing::signatures`] |
 //! | packing a `ProposerSlashing` into a block | [`Slashing::check`] again |
 //! | finalized checkpoint | [`finalized`] |
+//! | its own HTTP server, below `/lighthouse/ai/` | [`answer`] |
 //!
 //! # Contract
 //! [`init`] once per process; every other function that needs the chain answers [`HookError::NotStarted`] before. None of them waits for
@@ -18,9 +19,12 @@
 //! # What it does not protect against
 //! A patch that forgets one of the rows of this table: patches/lighthouse tests each.
 
+mod answer;
+mod engine;
+mod refused;
 mod slashing;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "service"))]
 mod tests;
 
 use std::{
@@ -30,12 +34,18 @@ use std::{
 
 use pol_core::{
     GenesisId, Hash32,
+    block::CheckedBlock,
+    committee::QuorumRule,
     fault::FaultRules,
     genesis::{ChainSpec, GenesisError},
     params::EXTRA_DATA_BYTES,
     wire::WireHead,
 };
 
+pub use answer::{Head, answer};
+pub use engine::{METHOD, clear_candidate};
+pub use refused::RefusedBlock;
+use refused::RefusedBlocks;
 pub use slashing::{HeaderFields, SignatureSet, Slashing, SlashingState, decode_slashing};
 
 use crate::{
@@ -52,6 +62,14 @@ pub enum HookError {
     /// [`init`] was called twice. The patch's defect.
     #[error("ack-quorum: init called twice")]
     Twice,
+    /// `--ai-quorum` is not what genesis fixed. The operator's.
+    #[error("ack-quorum: found quorum {found}, expected {expected} as in chain.toml")]
+    Quorum {
+        /// What the operator said.
+        found: String,
+        /// What genesis says.
+        expected: String,
+    },
     /// chain.toml. The operator's.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
@@ -93,9 +111,11 @@ pub fn split_wire(extra_data: &[u8]) -> WireParts<'_> {
 }
 
 struct Chain {
+    spec: ChainSpec,
     importer: Importer,
     rules: FaultRules,
     keys: Mutex<Keys>,
+    refused: RefusedBlocks,
 }
 
 static CHAIN: OnceLock<Chain> = OnceLock::new();
@@ -104,26 +124,65 @@ fn chain() -> Result<&'static Chain, HookError> {
     CHAIN.get().ok_or(HookError::NotStarted)
 }
 
-/// Starts: the text of chain.toml, the folder for the table of model heads, root of the genesis block, and `--ai-checkpoint` if given
-/// (`ROOT:M` and the slot of that block).
+/// What [`init`] is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// Text of chain.toml.
+    pub chain_toml: &'a str,
+    /// `--ai-quorum`, `auto` or a number; only to notice a contradiction, it is fixed at genesis.
+    pub quorum: Option<&'a str>,
+    /// Folder of the table of model heads.
+    pub folder: &'a Path,
+    /// Root of the genesis block.
+    pub genesis_root: [u8; 32],
+    /// `--ai-checkpoint`: `ROOT:M`, and the slot of that block.
+    pub checkpoint: Option<(&'a str, u64)>,
+}
+
+/// Starts; until then every other hook answers [`HookError::NotStarted`].
 ///
 /// # Errors
 /// [`HookError`]; end the process with it.
-pub fn init(chain_toml: &str, folder: &Path, genesis_root: [u8; 32], checkpoint: Option<(&str, u64)>) -> Result<(), HookError> {
+pub fn init(start: &Start<'_>) -> Result<(), HookError> {
     if CHAIN.get().is_some() {
         return Err(HookError::Twice);
     }
-    let spec = ChainSpec::parse(chain_toml)?;
+    let spec = ChainSpec::parse(start.chain_toml)?;
     let (parameters, genesis_id, domains) = (spec.parameters(), spec.genesis_id(), spec.domains());
-    let table = Arc::new(open_table(folder, genesis_id)?);
-    table.anchor(Anchor { root: Hash32(genesis_root), model_head: spec.genesis_head() }, 0)?;
-    if let Some((text, slot)) = checkpoint {
+    let expected = quorum_text(parameters.quorum);
+    if let Some(found) = start.quorum.filter(|found| *found != expected) {
+        return Err(HookError::Quorum { found: found.to_owned(), expected });
+    }
+    let table = Arc::new(open_table(start.folder, genesis_id)?);
+    table.anchor(Anchor { root: Hash32(start.genesis_root), model_head: spec.genesis_head() }, 0)?;
+    if let Some((text, slot)) = start.checkpoint {
         table.anchor(text.parse()?, slot)?;
     }
     let slots = parameters.preset.slots_per_epoch();
     let rules = FaultRules { preset: parameters.preset, dev_slash_small: parameters.dev_slash_small, domains };
-    let started = Chain { importer: Importer::new(table, parameters.quorum, domains, slots), rules, keys: Mutex::default() };
+    let importer = Importer::new(table, parameters.quorum, domains, slots);
+    let started = Chain { spec, importer, rules, keys: Mutex::default(), refused: RefusedBlocks::default() };
     CHAIN.set(started).map_err(|_| HookError::Twice)
+}
+
+fn quorum_text(rule: QuorumRule) -> String {
+    match rule {
+        QuorumRule::Auto => "auto".to_owned(),
+        QuorumRule::Fixed(number) => number.to_string(),
+    }
+}
+
+/// Root of a checkpoint's text `ROOT:M`, so that the node can look up its slot.
+///
+/// # Errors
+/// [`HookError::Checkpoint`].
+pub fn checkpoint_root(text: &str) -> Result<[u8; 32], HookError> {
+    Ok(text.parse::<Anchor>()?.root.0)
+}
+
+/// Whether [`init`] was called: a node without our flags asks nothing else.
+pub fn is_started() -> bool {
+    CHAIN.get().is_some()
 }
 
 /// The table of model heads in its folder.
@@ -165,6 +224,8 @@ pub enum Gate {
     Import {
         /// Model head after it.
         model_head: [u8; 32],
+        /// The update that it names and the ACKs in its certificate; none for an empty AI block.
+        update: Option<([u8; 32], usize)>,
     },
     /// No, for ever: the proposer's fault.
     Refuse {
@@ -201,7 +262,7 @@ pub fn before_import(block: &Block<'_>, epoch: &Epoch<'_>) -> Result<Gate, HookE
     let committee = epoch.committee(block.slot / chain.rules.preset.slots_per_epoch(), chain)?;
     let Block { root, parent_root, slot, extra_data, payload_parent_hash } = *block;
     let view = BlockView { root, parent_root, slot, extra_data, payload_parent_hash };
-    gate(chain.importer.check(&view, &committee).map(|checked| checked.model_head.0))
+    gate(chain.importer.check(&view, &committee))
 }
 
 /// Asked of the own payload before it is offered for signing; stores nothing. `block.root` is not looked at.
@@ -213,12 +274,15 @@ pub fn own_payload(block: &Block<'_>, epoch: &Epoch<'_>) -> Result<Gate, HookErr
     let committee = epoch.committee(block.slot / chain.rules.preset.slots_per_epoch(), chain)?;
     let checked =
         chain.importer.check_own(block.parent_root, block.slot, block.extra_data, block.payload_parent_hash, &committee);
-    gate(checked.map(|payload| payload.checked().model_head.0))
+    gate(checked.map(|payload| *payload.checked()))
 }
 
-fn gate(answer: Result<[u8; 32], ImportError>) -> Result<Gate, HookError> {
+fn gate(answer: Result<CheckedBlock, ImportError>) -> Result<Gate, HookError> {
     match answer {
-        Ok(model_head) => Ok(Gate::Import { model_head }),
+        Ok(checked) => {
+            let update = checked.certificate.map(|one| (one.data().update_id.0, one.raw().seats.count()));
+            Ok(Gate::Import { model_head: checked.model_head.0, update })
+        }
         Err(ImportError::Refused { refused, .. }) => {
             Ok(Gate::Refuse { reason: refused.to_string(), slashable: refused.certificate_fault })
         }
@@ -257,4 +321,13 @@ pub fn rebuild<'a>(blocks: impl IntoIterator<Item = Block<'a>>) -> Result<u64, H
 /// [`HookError`].
 pub fn model_head(root: [u8; 32]) -> Result<Option<[u8; 32]>, HookError> {
     Ok(chain()?.importer.table().row(Hash32(root))?.map(|row| row.model_head.0))
+}
+
+/// Keeps a block that [`before_import`] refused as slashable, for [`answer`]; the oldest give way.
+///
+/// # Errors
+/// [`HookError`].
+pub fn remember_refused(block: RefusedBlock) -> Result<(), HookError> {
+    chain()?.refused.add(block);
+    Ok(())
 }

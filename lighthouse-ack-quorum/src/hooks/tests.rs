@@ -9,7 +9,7 @@ use crate::{
 
 const PARENT_HASH: [u8; 32] = [0x20; 32];
 
-fn fields(signed: &pol_core::fault::SignedHeader) -> HeaderFields {
+const fn fields(signed: &pol_core::fault::SignedHeader) -> HeaderFields {
     let header = signed.header;
     HeaderFields {
         slot: header.slot,
@@ -38,25 +38,56 @@ fn a_node_that_shares_no_type_with_us_goes_through_every_hook() {
 
     let folder = tempfile::tempdir().unwrap();
     let chain_toml = fixtures::spec().to_toml();
-    assert!(matches!(init("x", folder.path(), [0; 32], None), Err(HookError::Genesis(_))));
-    assert!(matches!(init(&chain_toml, folder.path(), [0; 32], Some(("x", 1))), Err(HookError::Checkpoint(_))));
-    init(&chain_toml, folder.path(), [0; 32], None).unwrap();
-    assert!(matches!(init(&chain_toml, folder.path(), [0; 32], None), Err(HookError::Twice)));
+    let start = Start { chain_toml: &chain_toml, quorum: None, folder: folder.path(), genesis_root: [0; 32], checkpoint: None };
+    assert!(matches!(init(&Start { chain_toml: "x", ..start }), Err(HookError::Genesis(_))));
+    assert!(matches!(init(&Start { checkpoint: Some(("x", 1)), ..start }), Err(HookError::Checkpoint(_))));
+    assert!(matches!(init(&Start { quorum: Some("3"), ..start }), Err(HookError::Quorum { .. })));
+    assert!(!is_started());
+    init(&Start { quorum: Some("auto"), ..start }).unwrap();
+    assert!(matches!(init(&start), Err(HookError::Twice)));
+    assert!(is_started());
 
     let genesis = fixtures::spec().genesis_head().0;
-    assert_eq!(before_import(&block(1, 0, &empty), &epoch).unwrap(), Gate::Import { model_head: genesis });
+    assert_eq!(before_import(&block(1, 0, &empty), &epoch).unwrap(), Gate::Import { model_head: genesis, update: None });
     assert!(matches!(before_import(&block(3, 2, &empty), &epoch), Err(HookError::Import(_))));
     assert_eq!(rebuild([block(2, 1, &empty[..])]).unwrap(), 1);
-    assert_eq!(before_import(&block(3, 2, &empty), &epoch).unwrap(), Gate::Import { model_head: genesis });
+    assert_eq!(before_import(&block(3, 2, &empty), &epoch).unwrap(), Gate::Import { model_head: genesis, update: None });
     let naked = extra_data(PARENT_HASH, UpdateId([1; 32]), &[]);
     assert!(matches!(before_import(&block(4, 3, &naked), &epoch).unwrap(), Gate::Refuse { slashable: true, .. }));
     assert!(matches!(own_payload(&block(4, 3, &naked), &epoch).unwrap(), Gate::Refuse { slashable: true, .. }));
+    told(&naked);
     assert!(matches!(own_payload(&block(4, 3, &empty), &epoch).unwrap(), Gate::Import { .. }));
     assert_eq!(model_head([4; 32]).unwrap(), None);
     finalized([3; 32]).unwrap();
     assert_eq!((model_head([1; 32]).unwrap(), model_head([3; 32]).unwrap()), (None, Some(genesis)));
 
     slashings(&epoch);
+}
+
+/// What the node's own server says, of a block that it keeps and of one that it refused.
+fn told(naked: &[u8]) {
+    let header = fields(&signed_header(4, 3, 5));
+    let (payload_parent_hash, payload_hash) = (PARENT_HASH, [7; 32]);
+    let block =
+        RefusedBlock { root: [4; 32], header, extra_data: naked.to_vec(), payload_parent_hash, payload_hash, reason: "x".into() };
+    remember_refused(block).unwrap();
+    let head = Head { root: [3; 32], slot: 3, active: 5, finalized_epoch: 0 };
+    let ask =
+        |path: &str| answer(path, &head, |root| (root == [3; 32]).then(|| (3, vec![0; 80]))).map(|json| json["data"].clone());
+    let root = format!("0x{}", "04".repeat(32));
+    let status = ask("status").unwrap();
+    assert_eq!((&status["quorum"], &status["blocks_refused"], &status["head"]["slot"]), (&"3".into(), &"1".into(), &"3".into()));
+    assert_eq!(ask("faults").unwrap()[0]["block_root"], root.as_str());
+    assert_eq!(ask(&format!("quorum/{root}")).unwrap()["refused"], true);
+    assert_eq!(ask(&format!("quorum/0x{}", "03".repeat(32))).unwrap()["refused"], false);
+    let header: crate::service::beacon::SignedHeaderAt =
+        serde_json::from_value(ask(&format!("headers/{root}")).unwrap()).unwrap();
+    assert_eq!(header.signed, signed_header(4, 3, 5));
+    let block: crate::service::beacon::Block = serde_json::from_value(ask(&format!("blocks/{root}")).unwrap()).unwrap();
+    assert_eq!((block.extra_data.as_slice(), block.payload_hash), (naked, Hash32([7; 32])));
+    for wrong in ["", "x", "blocks", "blocks/0x03", "headers/x", &format!("blocks/{}", "03".repeat(32)), "quorum/1"] {
+        assert!(ask(wrong).is_err(), "{wrong}");
+    }
 }
 
 fn slashings(epoch: &Epoch<'_>) {

@@ -84,7 +84,7 @@ pub struct KeyArgs {
     #[arg(long, env = "GENESIS_SEED", hide_env_values = true, value_name = "SEED")]
     pub genesis_seed: Option<GenesisSeed>,
     /// Ed25519 keys of our own trainers, 64 hex digits each, at most 4
-    #[arg(long = "trainer", value_delimiter = ',', value_name = "KEY")]
+    #[arg(long = "trainer", env = "AI_TRAINERS", value_delimiter = ',', value_name = "KEY")]
     pub trainers: Vec<TrainerKey>,
 }
 

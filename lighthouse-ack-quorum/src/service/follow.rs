@@ -127,6 +127,12 @@ async fn follow_head(shared: &Arc<Shared>) -> Result<(), FollowError> {
     };
     shared.health.set("chain", condition);
     shared.changed.notify_one();
+    for root in shared.beacon.refused_roots().await? {
+        let is_known = lock(&shared.view).is_refused(root);
+        if !is_known {
+            import(shared, root).await?;
+        }
+    }
     finality(shared).await
 }
 

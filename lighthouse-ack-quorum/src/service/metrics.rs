@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pol_kit::metrics::described;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -57,13 +58,17 @@ pub(crate) struct Measured {
 impl Measured {
     pub(crate) fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("quorum");
-        registry.register("acks", "ACKs received, by what became of them", self.acks.0.clone());
-        registry.register("blocks", "Blocks looked at, by what the check said", self.blocks.0.clone());
-        registry.register("pushes", "Candidates for the AI engine, by what became of them", self.pushes.0.clone());
-        registry.register("signatures", "Signatures made, by message", self.signatures.0.clone());
-        registry.register("verdicts", "Verdicts of the loss gate, by what followed", self.verdicts.0.clone());
-        registry.register("fault_votes", "Fault votes received, by what became of them", self.votes.0.clone());
-        registry.register("slashings", "Slashings offered to the beacon node, by its answer", self.slashings.0.clone());
+        registry.register("acks", "ACKs received, by what became of them", described(self.acks.0.clone()));
+        registry.register("blocks", "Blocks looked at, by what the check said", described(self.blocks.0.clone()));
+        registry.register("pushes", "Candidates for the AI engine, by what became of them", described(self.pushes.0.clone()));
+        registry.register("signatures", "Signatures made, by message", described(self.signatures.0.clone()));
+        registry.register("verdicts", "Verdicts of the loss gate, by what followed", described(self.verdicts.0.clone()));
+        registry.register("fault_votes", "Fault votes received, by what became of them", described(self.votes.0.clone()));
+        registry.register(
+            "slashings",
+            "Slashings offered to the beacon node, by its answer",
+            described(self.slashings.0.clone()),
+        );
         registry.register("acks_held", "ACKs in memory", self.acks_held.clone());
         registry.register("slot", "Current slot by this machine's clock", self.slot.clone());
         registry.register("breaker_open", "1 while the AI path is switched off", self.breaker_open.clone());

@@ -121,7 +121,7 @@ struct CipherParams {
 }
 
 /// A password as the standard wants it: NFKD, without control characters, UTF-8.
-fn normalized(password: &str) -> Zeroizing<Vec<u8>> {
+pub(super) fn normalized(password: &str) -> Zeroizing<Vec<u8>> {
     let control = |c: &char| matches!(*c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}');
     let text: Zeroizing<String> = Zeroizing::new(password.nfkd().filter(|c| !control(c)).collect());
     Zeroizing::new(text.as_bytes().to_vec())

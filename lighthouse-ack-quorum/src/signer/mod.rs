@@ -10,6 +10,7 @@
 //! identities are signed here alone.
 
 pub mod keystore;
+pub mod seal;
 
 #[cfg(test)]
 mod tests;

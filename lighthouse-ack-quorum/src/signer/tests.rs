@@ -55,6 +55,16 @@ fn the_keystores_of_eip_2335_open_with_its_password() {
 }
 
 #[test]
+fn a_keystore_that_we_write_opens_with_its_password_alone() {
+    let json = seal::seal(&secret(3), PASSWORD, 2, "m/12381/3600/3/0/0").unwrap();
+    assert_eq!(open(Path::new("x"), json.as_bytes(), PASSWORD).unwrap().to_bytes(), secret(3).to_bytes());
+    assert!(matches!(open(Path::new("x"), json.as_bytes(), "other"), Err(KeystoreError::Password { .. })));
+    assert_ne!(seal::seal(&secret(3), PASSWORD, 2, "").unwrap(), json, "salt and cipher begin anew each time");
+    let uuid = serde_json::from_str::<serde_json::Value>(&json).unwrap()["uuid"].as_str().unwrap().to_owned();
+    assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"), "{uuid}");
+}
+
+#[test]
 fn a_wrong_password_and_a_damaged_or_greedy_file_are_refused_without_quoting_a_secret() {
     let [scrypt, pbkdf2] = vectors();
     let refused = |json: &str, password: &str| open(Path::new("x"), json.as_bytes(), password).unwrap_err();

@@ -256,6 +256,21 @@ async fn a_block_that_no_honest_node_imports_is_not_built_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_that_a_patched_node_refused_is_voted_against_all_the_same() {
+    let mut world = World::new(8, 0..8).await;
+    let mut running = ready(&mut world).await;
+    let slot = world.tick();
+    let bad = world.beacon.propose(slot, UpdateId([1; 32]), &[0; 131], false);
+    lock(&world.beacon.chain).refused.insert(bad.root);
+    world.tick();
+    world.propose(None);
+    eventually("refusal", async || (running.status().await.blocks_refused == 1).then_some(())).await;
+    let cases = async |running: &mut Running| running.faults().await.cases.first().filter(|case| case.proven).map(drop);
+    eventually("a proof", async || cases(&mut running).await).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malfeasance_of_a_member_is_posted_and_python_agrees() {
     let mut world = World::new(8, 0..0).await;
     let mut running = ready(&mut world).await;

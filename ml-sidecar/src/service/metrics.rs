@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pol_kit::metrics::described;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -69,8 +70,8 @@ impl Measured {
             watchers: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("sidecar");
-        registry.register("candidates", "Announced candidates, by what became of them", measured.candidates.0.clone());
-        registry.register("verdicts", "Verdicts of the loss gate", measured.verdicts.0.clone());
+        registry.register("candidates", "Announced candidates, by what became of them", described(measured.candidates.0.clone()));
+        registry.register("verdicts", "Verdicts of the loss gate", described(measured.verdicts.0.clone()));
         registry.register("waiting", "Candidates that wait for the gate", measured.waiting.clone());
         registry.register("gate_seconds", "Time of one judgement, seconds", measured.gate_seconds.clone());
         registry.register("updates", "Updates that are part of the model state", measured.updates.clone());

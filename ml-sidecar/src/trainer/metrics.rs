@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::atomic::AtomicU64};
 
+use pol_kit::metrics::described;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -38,8 +39,8 @@ impl Measured {
     /// Puts them into a registry.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("trainer");
-        registry.register("rounds", "Rounds, by what became of them", self.rounds.clone());
-        registry.register("updates", "Own updates, by what became of them", self.updates.clone());
+        registry.register("rounds", "Rounds, by what became of them", described(self.rounds.clone()));
+        registry.register("updates", "Own updates, by what became of them", described(self.updates.clone()));
         registry.register("steps", "Training steps", self.steps.clone());
         registry.register("tokens", "Predicted tokens that were trained on", self.tokens.clone());
         registry.register("failures", "What had to be tried again", self.failures.clone());

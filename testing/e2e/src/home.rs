@@ -11,13 +11,14 @@ use tempfile::TempDir;
 /// Everybody's.
 pub const SEED: &str = "3333333333333333333333333333333333333333333333333333333333333333";
 
-/// A program of this workspace, as cargo built it beside this test.
+/// A program of this workspace, as cargo built it beside this test or program.
 ///
 /// # Panics
 /// It is not there.
 pub fn program(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("the test's own path");
-    let folder = test.parent().and_then(Path::parent).expect("target/debug/deps");
+    let own = env::current_exe().expect("its own path");
+    let folder = own.parent().expect("target/debug, or deps in it");
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let program = folder.join(name);
     assert!(program.exists(), "{} is not there: cargo build --workspace", program.display());
     program

@@ -1,13 +1,17 @@
 //! Nodes of one machine, for tests: `pol-execution` and `pol-beacon` on a genesis that `polai` made.
 
+pub mod bench;
 pub mod bend;
 pub mod clients;
+pub mod compose;
 pub mod deep;
 pub mod engine;
 pub mod events;
 pub mod follower;
 mod home;
 pub mod liar;
+pub mod metrics;
+pub mod reth;
 pub mod up;
 pub mod usage;
 pub mod wire;

@@ -157,6 +157,11 @@ impl Up {
         kill(self.process.as_ref().expect("polai up runs").id(), signal);
     }
 
+    /// Process of `polai up`, while it runs here.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Waits for the end of `polai up`: how long it took, and its exit code.
     ///
     /// # Panics

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::up::{Up, kill};
+use e2e::{
+    metrics,
+    up::{Up, kill},
+};
 
 /// What a machine of two cores needs for the embedded model, if no test has made it before, and for a few rounds of training.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -16,6 +19,7 @@ fn one_validator_trains_to_finalized_ai_blocks_and_a_killed_sidecar_costs_no_slo
     let losses = &first["losses"];
     let (before, after) = (losses["before"].as_f64().expect("a loss"), losses["after"].as_f64().expect("a loss"));
     assert!(after * 1000.0 < before * 999.0, "the gate let in what does not help: {first}");
+    metrics::check(&up);
     let missed = first["missed_slots"].as_u64().expect("a number");
 
     kill(up.pid("ml-sidecar").expect("a process"), "KILL");

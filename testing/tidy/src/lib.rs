@@ -7,6 +7,7 @@
 pub mod dependencies;
 pub mod documents;
 pub mod leftovers;
+pub mod locks;
 pub mod manifests;
 pub mod repository;
 pub mod sizes;

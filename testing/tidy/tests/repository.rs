@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
-use tidy::{Finding, dependencies, documents, leftovers, manifests, repository, sizes};
+use tidy::{Finding, dependencies, documents, leftovers, locks, manifests, repository, sizes};
 
 fn assert_none(findings: Vec<Finding>) {
     let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
@@ -61,6 +61,12 @@ fn every_command_in_the_documents_exists() {
 #[test]
 fn the_justfile_stays_short() {
     assert_none(documents::check_recipe_count(&justfile()));
+}
+
+#[test]
+fn a_reth_node_shares_the_types_that_are_tested_here() {
+    let lock = |path| repository::text(path).unwrap();
+    assert_none(locks::check(&lock("Cargo.lock"), &lock("reth-ai-exex/node/Cargo.lock")).unwrap());
 }
 
 #[test]

@@ -15,7 +15,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Metric, Registry};
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -24,6 +27,25 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// An empty registry whose metrics are named `polai_...`.
 pub fn registry() -> Registry {
     Registry::with_prefix("polai")
+}
+
+/// A family of metrics that is told of, name, type and meaning, before it has counted anything: who makes a dashboard or an alarm sees at once
+/// what there is, and docs/METRICS.md can be compared with a process that has just begun.
+pub fn described(family: impl Metric) -> impl Metric {
+    Described(family)
+}
+
+#[derive(Debug)]
+struct Described<M>(M);
+
+impl<M: EncodeMetric> EncodeMetric for Described<M> {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
+    }
 }
 
 /// Where metrics are served by default: this port on loopback.
@@ -99,6 +121,15 @@ mod tests {
         assert_eq!(answer().await, (StatusCode::PARTIAL_CONTENT, degraded.to_owned()));
         health.set("store", Condition::Down("disk full".to_owned()));
         assert_eq!(answer().await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn a_family_is_described_before_it_has_counted_anything() {
+        let mut registry = registry();
+        Root::new("test").tasks().register(&mut registry);
+        let (_, text) = get_text(router(registry, Health::new()), "/metrics").await;
+        assert!(text.contains("# TYPE polai_tasks_restarts counter\n"), "{text}");
+        assert!(!text.contains("polai_tasks_restarts_total"), "{text}");
     }
 
     #[test]

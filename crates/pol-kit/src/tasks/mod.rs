@@ -20,6 +20,7 @@ pub use root::{Cause, Failure, Reason, Root, Signal, Signals, Stopped};
 
 use crate::exit::Exit;
 use crate::limits::TASKS_MAX;
+use crate::metrics::described;
 use panics::{watch, watch_future};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
@@ -186,8 +187,12 @@ impl Tasks {
         let registry = registry.sub_registry_with_prefix("tasks");
         let metrics = &self.tree.metrics;
         registry.register("alive", "Tasks that are running", metrics.alive.clone());
-        registry.register("restarts", "Restarts of optional tasks", metrics.restarts.clone());
-        registry.register("switched_off", "1 for an optional task that failed too often", metrics.switched_off.clone());
+        registry.register("restarts", "Restarts of optional tasks", described(metrics.restarts.clone()));
+        registry.register(
+            "switched_off",
+            "1 for an optional task that failed too often",
+            described(metrics.switched_off.clone()),
+        );
     }
 
     fn path_of(&self, name: &'static str) -> Arc<str> {

@@ -1,15 +1,19 @@
 //! What `polai` is told.
 
+mod execution;
 mod genesis;
+mod lighthouse;
 mod ports;
 mod up;
 
 use clap::{Parser, Subcommand};
 use pol_kit::config::DataDirArgs;
 
+pub use execution::{ExecutionArgs, ExecutionClient};
 pub use genesis::{GenesisArgs, Quorum};
+pub use lighthouse::LighthouseArgs;
 pub use ports::{NamedPort, PortArgs, Ports};
-pub use up::{Client, UpArgs};
+pub use up::{Client, Consensus, UpArgs};
 
 /// POL-AI: a chain that trains a model
 ///
@@ -31,6 +35,11 @@ pub struct Args {
 pub enum Command {
     /// Run a node in this folder, and make its chain when there is none; Ctrl-C stops all of it
     Up(Box<UpArgs>),
+    /// Make what `up` needs, and start nothing: model, seed, chain, JWT secret, trainer's key; for containers
+    ///
+    /// The seed, whose validators these are and the trainer's public key are written to .env of the folder, where every process finds its own.
+    /// Done twice, it changes nothing.
+    Prepare(Box<UpArgs>),
     /// Stop the node that runs in this folder
     Down,
     /// Show how the node does: slot, head, finality, AI blocks, quorum, losses, peers, health
@@ -66,7 +75,7 @@ pub struct StatusArgs {
 /// Which log.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogsArgs {
-    /// pol-dht, pol-execution, pol-beacon, ml-sidecar or polai; all of them when there is none
+    /// pol-dht, pol-execution (pol-reth), pol-beacon (lighthouse-bn, lighthouse-vc, ack-quorum), ml-sidecar or polai; all of them when there is none
     #[arg(value_name = "PART")]
     pub part: Option<String>,
     /// Go on with what comes

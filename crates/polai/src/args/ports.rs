@@ -35,8 +35,11 @@ pub struct PortArgs {
     #[arg(long, env = "BEACON_REST_PORT", default_value_t = 3_500, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
     pub beacon_port: u16,
     /// Port of the beacon node's /metrics and /health
-    #[arg(long, env = "BEACON_METRICS_PORT", default_value_t = 5_054, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
+    #[arg(long, env = "BEACON_METRICS_PORT", default_value_t = 9_002, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
     pub beacon_metrics_port: u16,
+    /// Port of Lighthouse's libp2p; the embedded beacon node has none
+    #[arg(long, env = "BEACON_P2P_PORT", default_value_t = 13_000, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
+    pub beacon_p2p_port: u16,
     /// Port of the quorum service's gRPC
     #[arg(long, env = "BEACON_GRPC_PORT", default_value_t = 4_000, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
     pub beacon_grpc_port: u16,
@@ -67,6 +70,7 @@ pub struct Ports {
     pub execution_metrics: u16,
     pub beacon: u16,
     pub beacon_metrics: u16,
+    pub beacon_p2p: u16,
     pub beacon_grpc: u16,
     pub faults: u16,
     pub quorum_metrics: u16,
@@ -108,6 +112,7 @@ impl PortArgs {
             execution_metrics: at(self.execution_metrics_port)?,
             beacon: at(self.beacon_port)?,
             beacon_metrics: at(self.beacon_metrics_port)?,
+            beacon_p2p: at(self.beacon_p2p_port)?,
             beacon_grpc: at(self.beacon_grpc_port)?,
             faults: at(self.fault_port)?,
             quorum_metrics: at(self.quorum_metrics_port)?,
@@ -127,7 +132,7 @@ impl PortArgs {
 
 impl Ports {
     /// Each with its name.
-    pub const fn named(&self) -> [NamedPort; 14] {
+    pub const fn named(&self) -> [NamedPort; 15] {
         const fn tcp(port: u16, what: &'static str, variable: &'static str) -> NamedPort {
             NamedPort { port, what, variable, udp: false }
         }
@@ -141,6 +146,7 @@ impl Ports {
             tcp(self.execution_metrics, "metrics of the execution client", "EL_METRICS_PORT"),
             tcp(self.beacon, "Beacon API", "BEACON_REST_PORT"),
             tcp(self.beacon_metrics, "metrics of the beacon node", "BEACON_METRICS_PORT"),
+            NamedPort { port: self.beacon_p2p, what: "libp2p of Lighthouse", variable: "BEACON_P2P_PORT", udp: true },
             tcp(self.beacon_grpc, "quorum service", "BEACON_GRPC_PORT"),
             tcp(self.faults, "fault service", "SLASHER_PORT"),
             tcp(self.quorum_metrics, "metrics of the quorum service", "ACK_QUORUM_METRICS_PORT"),

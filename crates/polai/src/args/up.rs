@@ -8,7 +8,7 @@ use pol_core::params::Preset;
 use crate::seed::SeedText;
 
 use super::{
-    PortArgs,
+    ExecutionArgs, LighthouseArgs, PortArgs,
     genesis::{Quorum, preset},
 };
 
@@ -17,6 +17,15 @@ use super::{
 pub enum Client {
     /// This repository's own, for development.
     Embedded,
+}
+
+/// Which consensus client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Consensus {
+    /// This repository's own, for development.
+    Embedded,
+    /// A patched Lighthouse: beacon node and validator client, with ack-quorum beside them.
+    Lighthouse,
 }
 
 /// What runs, and on which chain. What a chain was made with is asked for only where it is made: later it need not be said again, and a
@@ -72,12 +81,15 @@ pub struct UpArgs {
     /// Set by --detach for the process that stays
     #[arg(long, hide = true)]
     pub detached: bool,
-    /// Execution client
-    #[arg(long, value_enum, default_value = "embedded", value_name = "CLIENT")]
-    pub execution: Client,
+    /// The execution client.
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
     /// Consensus client
     #[arg(long, value_enum, default_value = "embedded", value_name = "CLIENT")]
-    pub consensus: Client,
+    pub consensus: Consensus,
+    /// Of Lighthouse.
+    #[command(flatten)]
+    pub lighthouse: LighthouseArgs,
     /// Ports.
     #[command(flatten)]
     pub ports: PortArgs,

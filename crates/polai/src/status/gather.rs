@@ -92,7 +92,7 @@ impl Status {
 
     /// What blocks need and is not there.
     pub fn missing(&self) -> Vec<&str> {
-        let needed = self.parts.iter().filter(|part| [programs::EXECUTION, programs::BEACON].contains(&part.name.as_str()));
+        let needed = self.parts.iter().filter(|part| programs::MAKE_BLOCKS.contains(&part.name.as_str()));
         needed.filter(|part| !matches!(part.health, Some(200 | 206))).map(|part| part.name.as_str()).collect()
     }
 }
@@ -122,7 +122,10 @@ pub async fn gather(ask: &Ask, file: &RunFile, clock: &dyn Clock) -> Status {
 
 async fn beacon(ask: &Ask, file: &RunFile) -> (Option<Value>, Option<Value>) {
     let url = |path: &str| format!("http://127.0.0.1:{}{path}", file.ports.beacon);
-    let ai = ask.data(&url("/pol/v1/ai/status")).await.ok().flatten();
+    let mut ai = ask.data(&url("/pol/v1/ai/status")).await.ok().flatten();
+    if ai.is_none() {
+        ai = ask.data(&url("/lighthouse/ai/status")).await.ok().flatten();
+    }
     (ai, ask.data(&url("/eth/v1/beacon/states/head/finality_checkpoints")).await.ok().flatten())
 }
 

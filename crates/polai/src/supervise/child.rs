@@ -63,7 +63,7 @@ impl Child {
         // It holds the pipe's other end, which must close when the process does.
         drop(command);
         let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-        let output = Copier::start(from, log)?;
+        let output = Copier::start(from, log, part.alerts.clone())?;
         Ok(Self { process, group, output, reaped: false })
     }
 

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use super::Alerts;
+
 /// Bytes of one file.
 pub const FILE_BYTES: u64 = 10 << 20;
 /// Older files beside the one that is written: NAME.log.1 is the newest of them.
@@ -112,7 +114,7 @@ impl Copier {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(mut from: PipeReader, mut log: RotatingLog) -> io::Result<Self> {
+    pub fn start(mut from: PipeReader, mut log: RotatingLog, mut alerts: Alerts) -> io::Result<Self> {
         let (tell, done) = sync_channel(1);
         let words = Tail::default();
         let copied = Self { tail: words.clone(), done };
@@ -125,6 +127,7 @@ impl Copier {
                         let bytes = buffer.get(..read).unwrap_or_default();
                         log.write(bytes);
                         words.push(bytes);
+                        alerts.look(bytes);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => break,

@@ -9,22 +9,33 @@
 //! A process that runs and does nothing: whoever asks its health page says so with [`Supervisor::hung`]. One that cannot be killed (a disk
 //! that hangs in the kernel).
 
+mod alert;
 mod backoff;
 mod child;
 mod log;
 mod silence;
 
-use std::{collections::VecDeque, ffi::OsString, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ffi::OsString,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use pol_kit::clock::Clock;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+pub use alert::Alerts;
 pub use backoff::{Backoff, FIRST, LONGEST, Next, USAGE_MAX, WELL};
 pub use child::{Child, Ended};
 pub use log::{Copier, FILE_BYTES, OLD_FILES, RotatingLog};
 pub use silence::{SILENT_MAX, Silence};
 
+/// Between two alerts of one kind from one part.
+const QUIET: Duration = Duration::from_secs(60);
 /// Between two looks at a process that is to end.
 const LOOK: Duration = Duration::from_millis(10);
 /// What a process gets to end by itself before the next one is told to.
@@ -45,6 +56,8 @@ pub struct Part {
     pub required: bool,
     /// Where its output goes.
     pub log: PathBuf,
+    /// Lines of its output that are said at once.
+    pub alerts: Alerts,
 }
 
 /// How a part is.
@@ -79,6 +92,13 @@ pub enum Event {
         /// When it is started again.
         pause: Duration,
     },
+    /// It wrote a line that somebody should see.
+    Alert {
+        /// The part.
+        part: &'static str,
+        /// The line.
+        line: String,
+    },
     /// It is not started again: only an operator can mend it.
     GivenUp {
         /// The part.
@@ -103,6 +123,8 @@ struct Slot {
     now: Now,
     backoff: Backoff,
     starts: u32,
+    /// When a pattern was said last.
+    said: BTreeMap<usize, Duration>,
 }
 
 /// Keeps parts running.
@@ -117,7 +139,8 @@ impl Supervisor {
     /// Of these parts, which are started in this order. `polai` is this program's own file: see [`crate::enter`].
     pub fn new(polai: PathBuf, parts: Vec<Part>, clock: Arc<dyn Clock>) -> Self {
         let until = clock.monotonic();
-        let slot = |part| Slot { part, now: Now::Waiting { until }, backoff: Backoff::default(), starts: 0 };
+        let slot =
+            |part| Slot { part, now: Now::Waiting { until }, backoff: Backoff::default(), starts: 0, said: BTreeMap::new() };
         Self { polai, slots: parts.into_iter().map(slot).collect(), clock }
     }
 
@@ -125,7 +148,9 @@ impl Supervisor {
     pub fn step(&mut self) -> Vec<Event> {
         let now = self.clock.monotonic();
         let polai = &self.polai;
-        self.slots.iter_mut().filter_map(|slot| slot.step(polai, now)).collect()
+        let mut events: Vec<Event> = self.slots.iter_mut().filter_map(|slot| slot.alert(now)).collect();
+        events.extend(self.slots.iter_mut().filter_map(|slot| slot.step(polai, now)));
+        events
     }
 
     /// A part's process is hung: it is killed, and started again like one that crashed. Nothing happens when it is another process by now.
@@ -182,6 +207,16 @@ fn ends(child: &mut Child, until: Duration, clock: &dyn Clock) -> bool {
 }
 
 impl Slot {
+    /// What it wrote, each kind of line once in [`QUIET`].
+    fn alert(&mut self, now: Duration) -> Option<Event> {
+        let (pattern, line) = self.part.alerts.next()?;
+        if self.said.get(&pattern).is_some_and(|said| now.saturating_sub(*said) < QUIET) {
+            return None;
+        }
+        self.said.insert(pattern, now);
+        Some(Event::Alert { part: self.part.name, line })
+    }
+
     fn step(&mut self, polai: &std::path::Path, now: Duration) -> Option<Event> {
         match &mut self.now {
             Now::GivenUp { .. } => None,

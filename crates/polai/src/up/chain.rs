@@ -16,9 +16,9 @@ use pol_kit::{
     jwt::Secret,
 };
 
-use super::say;
+use super::{lighthouse, say};
 use crate::{
-    args::{GenesisArgs, Quorum, UpArgs},
+    args::{Consensus, GenesisArgs, Quorum, UpArgs},
     genesis,
     layout::Layout,
     programs::{self, Programs},
@@ -135,7 +135,11 @@ fn make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) 
         }
     };
     // Everything slow is done: from here it is a matter of starting processes.
-    let genesis_time = args.genesis_time.unwrap_or_else(|| clock.unix_seconds().saturating_add(LEAD_SECONDS));
+    let lead = match args.consensus {
+        Consensus::Embedded => LEAD_SECONDS,
+        Consensus::Lighthouse => lighthouse::LEAD_SECONDS,
+    };
+    let genesis_time = args.genesis_time.unwrap_or_else(|| clock.unix_seconds().saturating_add(lead));
     let of = GenesisArgs {
         seed: seed.seed()?,
         genesis_time: Some(genesis_time),

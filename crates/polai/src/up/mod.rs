@@ -12,9 +12,12 @@
 pub mod chain;
 pub mod data;
 mod detach;
+pub mod execution;
 mod hung;
+pub mod lighthouse;
 pub mod plan;
 mod preflight;
+pub mod prepare;
 pub(crate) use preflight::free_bytes;
 mod watch;
 
@@ -34,20 +37,25 @@ use pol_kit::{
     clock::{Clock, System},
     exit::{Exit, OrUsage as _},
     fs::{LockError, create_private_directory, lock_directory, remove_unfinished},
+    jwt::Secret,
     tasks::{self, Tasks},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::UpArgs,
+    args::{Consensus, UpArgs},
+    ask::Ask,
     busy,
     layout::Layout,
     programs::Programs,
+    refeed::{self, Refeed},
     run_file::RunFile,
     seed,
     supervise::{Event, Part, PartState, Supervisor},
 };
 use data::TrainData;
+use execution::Execution;
+use lighthouse::Lighthouse;
 use plan::{Ai, Plan, health};
 
 /// Trainer keys that one identity record can name (docs/PROTOCOL.md section 7).
@@ -56,8 +64,10 @@ const TRAINERS_MAX: usize = 4;
 const LOOK: Duration = Duration::from_millis(50);
 /// All processes have ended by then, the last by force.
 const STOP: Duration = Duration::from_millis(4_500);
+/// Lighthouse writes its fork choice at the end, and begins an epoch back without it.
+const STOP_LIGHTHOUSE: Duration = Duration::from_secs(20);
 /// When even that fails.
-const SHUTDOWN: Duration = Duration::from_secs(10);
+const SHUTDOWN: Duration = Duration::from_secs(30);
 
 /// A line for whoever started us. A terminal that is gone stops nobody.
 pub fn say(line: &str) {
@@ -99,7 +109,10 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         (false, false) => Ai::Train,
     };
     let data = if ai == Ai::Train { TrainData::read(&args.train_data, &programs)? } else { TrainData::Corpus };
-    let plan = Plan { layout, programs: &programs, ports, ai, model: &args.model, data: &data };
+    let execution = Execution::of(args)?;
+    let lighthouse = (args.consensus == Consensus::Lighthouse).then(|| Lighthouse::of(args)).transpose()?;
+    let (model, data, lighthouse) = (args.model.as_str(), &data, lighthouse.as_ref());
+    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = lock_directory(layout.directory()).map_err(in_use)?;
@@ -123,7 +136,11 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         ready: false,
         parts: Vec::new(),
     };
-    let ended = supervise(layout, parts, file, clock);
+    let stop = if lighthouse.is_some() { STOP_LIGHTHOUSE } else { STOP };
+    let secret = Arc::new(Secret::load(&layout.jwt()).or_usage()?);
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let refeed = Refeed::new(Ask::new()?, url(ports.beacon), url(ports.auth), secret, clock.clone());
+    let ended = supervise(layout, parts, (file, refeed), clock, stop);
     // What it says is over.
     drop(std::fs::remove_file(layout.run_file()));
     ended
@@ -150,10 +167,17 @@ fn in_use(error: LockError) -> Exit {
 }
 
 /// Keeps the parts running until the process is told to stop.
-fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System>) -> Result<(), Exit> {
+fn supervise(
+    layout: &Layout,
+    parts: Vec<Part>,
+    (file, refeed): (RunFile, Refeed),
+    clock: Arc<System>,
+    end: Duration,
+) -> Result<(), Exit> {
     let polai = std::env::current_exe()?;
     let pages: Vec<_> = parts.iter().filter_map(|part| Some((part.name, health(part.name, &file.ports)?))).collect();
     let supervisor = Supervisor::new(polai, parts, clock.clone());
+    let slot = Duration::from_secs(file.slot_seconds);
     let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::default(), hung: Arc::default() };
     let (layout, outcome) = (layout.clone(), Arc::new(Mutex::new(Ok(()))));
     let told = Arc::clone(&outcome);
@@ -163,9 +187,10 @@ fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System
             tasks.spawn_until_stopped("hung", hung::watch(shared.clone(), part, page));
         }
         tasks.spawn_until_stopped("watch", watch::run(of_watch, clock));
+        tasks.spawn_until_stopped("refeed", refeed::run(refeed, slot));
         // One thread for all of it: the kernel ends the children with the thread that started them.
         tasks.spawn_blocking_critical("supervisor", move |token| {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = keep(supervisor, &layout, &shared, &token);
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = keep(supervisor, &layout, &shared, &token, end);
             stop.stop("a part is given up");
             Ok::<(), Exit>(())
         });
@@ -174,7 +199,13 @@ fn supervise(layout: &Layout, parts: Vec<Part>, file: RunFile, clock: Arc<System
     std::mem::replace(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))
 }
 
-fn keep(mut supervisor: Supervisor, layout: &Layout, shared: &Shared, token: &CancellationToken) -> Result<(), Exit> {
+fn keep(
+    mut supervisor: Supervisor,
+    layout: &Layout,
+    shared: &Shared,
+    token: &CancellationToken,
+    end: Duration,
+) -> Result<(), Exit> {
     let mut broken = Ok(());
     while !token.is_cancelled() && broken.is_ok() {
         for (part, pid) in std::mem::take(&mut *shared.hung.lock().unwrap_or_else(PoisonError::into_inner)) {
@@ -202,7 +233,7 @@ fn keep(mut supervisor: Supervisor, layout: &Layout, shared: &Shared, token: &Ca
     }
     say("stopping");
     let clock = System::new();
-    let killed = supervisor.stop(STOP);
+    let killed = supervisor.stop(end);
     let seconds = clock.monotonic().as_secs_f64();
     match killed.as_slice() {
         [] => say(&format!("stopped    all processes ended in {seconds:.1} s")),
@@ -215,6 +246,7 @@ fn keep(mut supervisor: Supervisor, layout: &Layout, shared: &Shared, token: &Ca
 fn tell(event: &Event) -> Result<(), Exit> {
     match event {
         Event::Started { .. } => {}
+        Event::Alert { part, line } => say(&format!("ALERT      {part}: {line}")),
         Event::Ended { part, how, pause } => {
             say(&format!("{part}: ended with {how}; again in {:.2} s", pause.as_secs_f64()));
         }

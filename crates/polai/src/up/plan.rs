@@ -5,12 +5,12 @@ use std::{ffi::OsString, path::PathBuf};
 
 use pol_kit::exit::Exit;
 
-use super::{chain::Chain, data::TrainData};
+use super::{chain::Chain, data::TrainData, execution::Execution, lighthouse::Lighthouse};
 use crate::{
     args::{NamedPort, Ports},
     layout::Layout,
     programs::{self, Programs},
-    supervise::Part,
+    supervise::{Alerts, Part},
 };
 
 /// What runs beside the chain.
@@ -31,6 +31,8 @@ pub struct Plan<'a> {
     pub layout: &'a Layout,
     /// Its programs.
     pub programs: &'a Programs,
+    /// Its execution client.
+    pub execution: &'a Execution,
     /// Its ports.
     pub ports: Ports,
     /// Its sidecar.
@@ -39,14 +41,18 @@ pub struct Plan<'a> {
     pub model: &'a str,
     /// What it trains on.
     pub data: &'a TrainData,
+    /// The consensus client, when it is not the embedded one.
+    pub lighthouse: Option<&'a Lighthouse>,
 }
 
 /// Where a part of a node tells how it is.
 pub fn health(part: &str, ports: &Ports) -> Option<String> {
     let port = match part {
         programs::DHT => ports.dht,
-        programs::EXECUTION => ports.execution_metrics,
+        programs::EXECUTION | programs::RETH => ports.execution_metrics,
         programs::BEACON => ports.beacon_metrics,
+        programs::ACK_QUORUM => ports.quorum_metrics,
+        programs::LIGHTHOUSE_BN => return Some(format!("http://127.0.0.1:{}/eth/v1/node/health", ports.beacon)),
         programs::SIDECAR => ports.sidecar_metrics,
         _ => return None,
     };
@@ -56,7 +62,8 @@ pub fn health(part: &str, ports: &Ports) -> Option<String> {
 impl Plan<'_> {
     /// Whether a port is used.
     pub fn needs(&self, port: &NamedPort) -> bool {
-        self.ai != Ai::Off || ![self.ports.sidecar, self.ports.sidecar_metrics].contains(&port.port)
+        let of_ai = [self.ports.sidecar, self.ports.sidecar_metrics].contains(&port.port);
+        (self.ai != Ai::Off || !of_ai) && (self.lighthouse.is_some() || port.port != self.ports.beacon_p2p)
     }
 
     /// Programs that must be there.
@@ -65,7 +72,14 @@ impl Plan<'_> {
     /// The operator's: one is not.
     pub fn find_programs(&self) -> Result<Vec<PathBuf>, Exit> {
         let wanted = programs::ALL.iter().filter(|name| self.ai != Ai::Off || **name != programs::SIDECAR);
-        wanted.map(|name| self.programs.find(name)).collect()
+        let beacon = if self.lighthouse.is_some() { programs::ACK_QUORUM } else { programs::BEACON };
+        wanted
+            .map(|name| match *name {
+                programs::EXECUTION => self.execution.program(self.programs),
+                programs::BEACON => self.programs.find(beacon),
+                name => self.programs.find(name),
+            })
+            .collect()
     }
 
     /// The processes, in the order in which they are started. Without a chain's keys the beacon node only follows.
@@ -73,18 +87,22 @@ impl Plan<'_> {
     /// # Errors
     /// The operator's: a program that is not there.
     pub fn parts(&self, chain: Option<&Chain>, trainers: &[String]) -> Result<Vec<Part>, Exit> {
-        let mut parts = vec![self.dht()?, self.execution()?, self.beacon(chain, trainers)?];
+        let mut parts = vec![self.dht()?, self.execution.part(self)?];
+        match self.lighthouse.zip(chain) {
+            Some((lighthouse, chain)) => parts.extend(lighthouse.parts(self, chain, trainers)?),
+            None => parts.push(self.beacon(chain, trainers)?),
+        }
         if self.ai != Ai::Off {
             parts.push(self.sidecar()?);
         }
         Ok(parts)
     }
 
-    fn part(&self, name: &'static str, flags: &[(&str, String)]) -> Result<Part, Exit> {
+    pub(super) fn part(&self, name: &'static str, flags: &[(&str, String)]) -> Result<Part, Exit> {
         let mut args: Vec<OsString> = vec!["--data-dir".into(), self.layout.directory().into()];
         args.extend(flags.iter().flat_map(|(flag, value)| [OsString::from(flag), value.into()]));
         let (program, log) = (self.programs.find(name)?, self.layout.log(name));
-        Ok(Part { name, program, args, env: Vec::new(), required: false, log })
+        Ok(Part { name, program, args, env: Vec::new(), required: false, log, alerts: Alerts::default() })
     }
 
     fn dht(&self) -> Result<Part, Exit> {
@@ -98,19 +116,6 @@ impl Plan<'_> {
         let mut part = self.part(programs::DHT, &flags)?;
         part.args.push("--solo".into());
         Ok(part)
-    }
-
-    fn execution(&self) -> Result<Part, Exit> {
-        let ports = &self.ports;
-        let flags = [
-            ("--http.port", ports.http),
-            ("--authrpc.port", ports.auth),
-            ("--ai-engine.port", ports.ai_engine),
-            ("--feed.port", ports.feed),
-            ("--metrics.port", ports.execution_metrics),
-        ];
-        let part = self.part(programs::EXECUTION, &flags.map(|(flag, port)| (flag, port.to_string())))?;
-        Ok(Part { required: true, ..part })
     }
 
     fn beacon(&self, chain: Option<&Chain>, trainers: &[String]) -> Result<Part, Exit> {
@@ -178,10 +183,12 @@ mod tests {
         let plan = Plan {
             layout: &layout,
             programs: &programs,
+            execution: &Execution::Embedded,
             ports: up.ports.ports().unwrap(),
             ai,
             model: "embedded",
             data: &TrainData::Corpus,
+            lighthouse: None,
         };
         let parts = plan.parts(None, &["aa".to_owned(), "bb".to_owned()]).unwrap();
         let text = |part: &Part| part.args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ");

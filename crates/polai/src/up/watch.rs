@@ -67,23 +67,31 @@ pub(super) async fn run(shared: Shared, clock: Arc<dyn Clock>) -> Result<(), Exi
 
 /// Waits until blocks can come: execution client and beacon node answer.
 async fn ready(shared: &Shared, ask: &Ask, ports: &Ports) {
-    let mut waiting: Vec<&str> = vec![programs::EXECUTION, programs::BEACON];
+    let mut answered: Vec<&str> = Vec::new();
     let mut looks = 0_u32;
-    while !waiting.is_empty() {
-        let mut still = Vec::new();
-        for name in waiting {
+    loop {
+        let parts = shared.states();
+        let runs = |name: &&str| parts.iter().any(|part| part.name == **name);
+        let mut waiting: Vec<&str> = Vec::new();
+        for name in programs::MAKE_BLOCKS.into_iter().filter(runs) {
+            if answered.contains(&name) {
+                continue;
+            }
             let answers = match health(name, ports) {
                 Some(url) => ask.page(&url).await.is_some(),
                 None => true,
             };
             if answers {
-                let pid = shared.states().iter().find(|state| state.name == name).and_then(|state| state.pid);
+                let pid = parts.iter().find(|state| state.name == name).and_then(|state| state.pid);
                 say(&format!("started    {name}{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()));
+                answered.push(name);
             } else {
-                still.push(name);
+                waiting.push(name);
             }
         }
-        waiting = still;
+        if !parts.is_empty() && waiting.is_empty() {
+            return;
+        }
         looks = looks.saturating_add(1);
         if looks.is_multiple_of(PATIENCE) && !waiting.is_empty() {
             say(&format!("waiting    for {}", waiting.join(", ")));

@@ -23,6 +23,7 @@ use crate::{
     supervise::{Event, Supervisor},
     up::{
         data::TrainData,
+        execution::Execution,
         plan::{Ai, Plan},
         say,
     },
@@ -35,7 +36,12 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
 
 pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result<(), Exit> {
-    let plan = Plan { layout, programs, ports: node.ports, ai: Ai::Off, model: "", data: &TrainData::Corpus };
+    let (execution, data) = (Execution::of_folder(layout), TrainData::Corpus);
+    let (ports, ai, model, lighthouse) = (node.ports, Ai::Off, "", None);
+    let plan = Plan { layout, programs, execution: &execution, ports, ai, model, data: &data, lighthouse };
+    if layout.chain_data().join("lighthouse").exists() {
+        return Err(Exit::usage("a chain of Lighthouse is checked while its node runs: polai up --consensus lighthouse first"));
+    }
     let parts = plan.parts(None, &[])?;
     let _lock = lock_directory(layout.directory())?;
     busy::check(&node.ports, |port| plan.needs(port))?;

@@ -76,6 +76,9 @@ pub struct Args {
     /// Port of the ACK side's own /metrics and /health, on loopback, when there is a DHT
     #[arg(long, env = "ACK_QUORUM_METRICS_PORT", default_value_t = 9003, value_name = "PORT")]
     pub quorum_metrics_port: u16,
+    /// Leave the ACK side to an `ack-quorum` process beside this one, which has the same keys and the three ports above
+    #[arg(long)]
+    pub no_ack_quorum: bool,
     /// The chain's quorum, `auto` or a number; only to notice a contradiction, it is fixed at genesis
     #[arg(long, env = "AI_QUORUM", value_name = "QUORUM")]
     pub ai_quorum: Option<String>,

@@ -151,7 +151,9 @@ async fn start<E: EthSpec>(tasks: Tasks, args: Args, ready: Ready<E>) -> Result<
     tree.spawn_until_stopped("slots", driver::run(Arc::clone(&node)));
     if !args.dht.is_empty() {
         dht::spawn(&tree, &args.dht, &node, outgoing)?;
-        quorum::start(&tasks, &args, spec, keys, api.local_addr()?).await?;
+        if !args.no_ack_quorum {
+            quorum::start(&tasks, &args, spec, keys, api.local_addr()?).await?;
+        }
     }
     let server = tasks.child("http");
     server.spawn_critical("rest", http::serve(api, rest::router(Arc::clone(&node)), rest::limits(), tasks.token()));

@@ -4,8 +4,8 @@ use alloy_primitives::{B256, Bytes};
 use pol_kit::clock::{Clock as _, System};
 use serde_json::{Value, json};
 
-use super::driver::{
-    Driver, Status,
+use super::{
+    driver::{Driver, Status},
     process::{Home, SLOT},
 };
 

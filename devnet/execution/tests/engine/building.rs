@@ -4,11 +4,12 @@ use alloy_primitives::{Address, B256, U256};
 use pol_core::identity::GenesisSeed;
 use serde_json::json;
 
-use super::driver::{
-    Driver, Status,
+use super::{
+    driver::{
+        Driver, Status, quantity,
+        wallet::{Ask, Wallet, raw},
+    },
     process::{Home, SEED, SLOT},
-    quantity,
-    wallet::{Ask, Wallet, raw},
 };
 
 async fn send(driver: &Driver, wallet: &Wallet, ask: &Ask) -> B256 {

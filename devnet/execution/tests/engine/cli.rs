@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::driver::process::Home;
+use super::process::Home;
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_pol-execution")).env_clear().args(arguments).output().unwrap();

@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 
-use super::driver::{
-    Status,
+use super::{
+    driver::Status,
     process::{Home, SLOT},
 };
 

@@ -4,10 +4,12 @@ use alloy_primitives::{Address, B256};
 use pol_core::identity::GenesisSeed;
 use serde_json::{Value, json};
 
-use super::driver::{
-    Driver, Status,
+use super::{
+    driver::{
+        Driver, Status,
+        wallet::{Ask, Wallet, raw},
+    },
     process::{Home, SEED, SLOT},
-    wallet::{Ask, Wallet, raw},
 };
 
 #[tokio::test]

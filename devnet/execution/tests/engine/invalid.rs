@@ -3,9 +3,9 @@
 use alloy_primitives::{B64, B256, Bytes, U256};
 use serde_json::json;
 
-use super::driver::{
-    Payload, Status, forge,
-    process::{Home, SLOT},
+use super::{
+    driver::{Payload, Status, forge},
+    process::{Home, SLOT, blamed_again, blamed_for_child, in_its_words},
 };
 
 #[tokio::test]
@@ -34,16 +34,18 @@ async fn a_forged_header_field_is_refused_with_its_name_even_when_it_is_sealed_a
     for (about, change) in cases {
         let forged = forge::sealed(&good, change);
         let status = driver.new_payload(&forged).await;
-        assert!(status.is_invalid(blame, about), "{about}: {status:?}");
+        assert!(status.is_invalid(blame, in_its_words(about)), "{about}: {status:?}");
         // Remembered: the same answer without the work, for itself and for its children.
-        assert!(driver.new_payload(&forged).await.is_invalid(blame, ""), "{about}");
+        let again = driver.new_payload(&forged).await;
+        assert!(again.is_invalid(blamed_again(parent.hash()), ""), "{about}: {again:?}");
         let child = forge::unsealed(&good, |block| block.header.parent_hash = forged.hash());
         let child = forge::unsealed(&child, |block| block.header.extra_data = [forged.hash(), B256::ZERO].concat().into());
-        assert!(driver.new_payload(&child).await.is_invalid(blame, "parent"), "{about}");
+        let status = driver.new_payload(&child).await;
+        assert!(status.is_invalid(blamed_for_child(parent.hash()), in_its_words("parent")), "{about}: {status:?}");
     }
     // The beacon root and the randomness are the consensus client's: nothing to compare with, but the root changes the state.
     let root = forge::sealed(&good, |header| header.parent_beacon_block_root = Some(B256::repeat_byte(9)));
-    assert!(driver.new_payload(&root).await.is_invalid(blame, "stateRoot"));
+    assert!(driver.new_payload(&root).await.is_invalid(blame, in_its_words("stateRoot")));
     assert_eq!(driver.new_payload(&good).await, Status::valid(good.hash()));
 }
 
@@ -61,11 +63,11 @@ async fn a_wrong_seal_or_first_half_is_refused_though_the_hash_is_right() {
     });
     // One in 256 other nonces is a seal too, and then the block is a valid one.
     let refused = futures::future::join_all(bad_seal.take(16).map(|forged| async move { driver.new_payload(&forged).await }));
-    let refused = refused.await.into_iter().filter(|status| status.is_invalid(blame, "seal")).count();
+    let refused = refused.await.into_iter().filter(|status| status.is_invalid(blame, in_its_words("seal"))).count();
     assert!(refused >= 12, "{refused} of 16");
     let other_half = forge::sealed(&good, |header| header.extra_data = Bytes::from(vec![9; 64]));
     let status = driver.new_payload(&other_half).await;
-    assert!(status.is_invalid(blame, "extraData") || status.is_invalid(blame, "parent"), "{status:?}");
+    assert!(status.is_invalid(blame, in_its_words("extraData")), "{status:?}");
 }
 
 #[tokio::test]
@@ -86,10 +88,11 @@ async fn what_is_no_block_is_refused_without_blame_and_not_remembered() {
     }
     let mut altered = extra.clone();
     altered[70] ^= 1;
-    assert!(driver.new_payload(&with(altered)).await.is_invalid(None, "block hash"));
+    assert!(driver.new_payload(&with(altered)).await.is_invalid(None, in_its_words("block hash")));
     let mut wrong = good.clone();
     wrong.inner.payload_inner.payload_inner.transactions = vec![Bytes::from_static(b"\x02nonsense")];
-    assert!(driver.new_payload(&wrong).await.is_invalid(None, ""));
+    let status = driver.new_payload(&wrong).await;
+    assert!(status.is_invalid(None, ""), "{status:?}");
     let blobs = driver.engine("engine_newPayloadV3", json!([good.inner, [B256::repeat_byte(1)], good.beacon_root])).await;
     assert_eq!((&blobs["status"], &blobs["latestValidHash"]), (&json!("INVALID"), &json!(null)));
     // Every one of them had the good block's hash. A trailer is the beacon node's to judge.
@@ -105,7 +108,7 @@ async fn a_block_without_parent_is_syncing_and_valid_once_the_parent_came() {
     let run = driver.grow(driver.genesis_hash, driver.genesis_time, 3, 0).await;
     drop(node);
     // Another node of the same chain.
-    std::fs::remove_dir_all(home.path().join("chain_data")).unwrap();
+    home.forget_chain();
     let node = home.start();
     let driver = &node.driver;
     let statuses = |order: &[usize]| order.iter().map(|index| run[*index].clone()).collect::<Vec<Payload>>();

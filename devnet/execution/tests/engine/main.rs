@@ -8,6 +8,7 @@ mod disk;
 mod driver;
 mod forkchoice;
 mod invalid;
+mod process;
 mod restart;
 mod traces;
 mod wallets;

@@ -4,10 +4,12 @@ use alloy_primitives::{Address, Bytes, hex};
 use pol_core::identity::GenesisSeed;
 use serde_json::json;
 
-use super::driver::{
+use super::{
+    driver::{
+        quantity,
+        wallet::{Ask, Wallet, raw},
+    },
     process::{Home, SEED, SLOT},
-    quantity,
-    wallet::{Ask, Wallet, raw},
 };
 
 /// Counts down from 10,000: 70,001 steps.

@@ -8,11 +8,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::driver::{
-    Driver,
+use super::{
+    driver::{
+        Driver, quantity,
+        wallet::{Ask, GWEI, Wallet, raw},
+    },
     process::{Home, SEED, SLOT},
-    quantity,
-    wallet::{Ask, GWEI, Wallet, raw},
 };
 
 /// Logs and returns 42; reverts when it is given anything.

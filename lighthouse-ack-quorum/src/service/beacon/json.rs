@@ -244,6 +244,19 @@ impl Randao {
     }
 }
 
+/// A block that the node refused.
+#[derive(Deserialize)]
+pub(super) struct RefusedRoot {
+    #[serde(deserialize_with = "hash")]
+    block_root: Hash32,
+}
+
+impl RefusedRoot {
+    pub(super) const fn root(&self) -> Hash32 {
+        self.block_root
+    }
+}
+
 #[derive(Deserialize)]
 struct FinalityAnswer {
     finalized: Checkpoint,

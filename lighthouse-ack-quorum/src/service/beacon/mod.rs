@@ -27,6 +27,8 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_secs(60);
 const BLOCK_BYTES: usize = 32 << 20;
 /// Bytes of the registry's JSON: 1,048,576 validators of 500 bytes.
 const REGISTRY_BYTES: usize = 512 << 20;
+/// Where a patched Lighthouse tells of blocks that it refused (patches/lighthouse).
+const REFUSED: &str = "/lighthouse/ai";
 /// Bytes of everything else.
 const SMALL_BYTES: usize = 1 << 20;
 
@@ -132,12 +134,15 @@ impl BeaconNode {
         self.small("/eth/v1/config/spec").await
     }
 
-    /// A header by `head`, `genesis`, slot or root, with its signature.
+    /// A header by `head`, `genesis`, slot or root, with its signature. A patched node also has those of blocks that it refused.
     ///
     /// # Errors
     /// [`BeaconError`]; [`BeaconError::is_missing`].
     pub async fn header(&self, id: &str) -> Result<SignedHeaderAt, BeaconError> {
-        self.small(&format!("/eth/v1/beacon/headers/{id}")).await
+        match self.small(&format!("/eth/v1/beacon/headers/{id}")).await {
+            Err(error) if error.is_missing() => self.small(&format!("{REFUSED}/headers/{id}")).await,
+            answer => answer,
+        }
     }
 
     /// A block by its root.
@@ -146,7 +151,22 @@ impl BeaconNode {
     /// [`BeaconError`]; [`BeaconError::is_missing`].
     pub async fn block(&self, root: Hash32) -> Result<Block, BeaconError> {
         let path = format!("/eth/v2/beacon/blocks/0x{root}");
-        self.get::<json::Data<Block>>(&path, BLOCK_BYTES, TIMEOUT).await.map(|answer| answer.data)
+        match self.get::<json::Data<Block>>(&path, BLOCK_BYTES, TIMEOUT).await {
+            Err(error) if error.is_missing() => self.small(&format!("{REFUSED}/blocks/0x{root}")).await,
+            answer => answer.map(|answer| answer.data),
+        }
+    }
+
+    /// Roots of blocks that a patched node did not import because of their certificates; an unpatched node imports them, and names none.
+    ///
+    /// # Errors
+    /// [`BeaconError`].
+    pub async fn refused_roots(&self) -> Result<Vec<Hash32>, BeaconError> {
+        match self.small::<Vec<json::RefusedRoot>>(&format!("{REFUSED}/faults")).await {
+            Ok(refused) => Ok(refused.iter().map(json::RefusedRoot::root).collect()),
+            Err(error) if error.is_missing() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// All validators of the head state.

@@ -42,6 +42,8 @@ pub struct Chain {
     pub keys: Vec<SecretKey>,
     pub blocks: BTreeMap<Hash32, Block>,
     pub head: Hash32,
+    /// Blocks that it did not import, as a patched Lighthouse does.
+    pub refused: BTreeSet<Hash32>,
     pub finalized: (u64, Hash32),
     pub slashed: BTreeSet<u64>,
     pub posted: Vec<Value>,
@@ -66,6 +68,7 @@ impl Beacon {
             keys,
             head: genesis.root,
             genesis: genesis.root,
+            refused: BTreeSet::new(),
             finalized: (0, Hash32::ZERO),
             slashed: BTreeSet::new(),
             posted: Vec::new(),
@@ -166,7 +169,7 @@ impl Respond for Answers {
 
 impl Chain {
     fn get(&self, path: &str) -> Option<Value> {
-        let parts: Vec<&str> = path.trim_start_matches("/eth/").split('/').collect();
+        let parts: Vec<&str> = path.trim_start_matches("/eth").trim_start_matches('/').split('/').collect();
         match parts[..] {
             ["v1", "beacon", "genesis"] => Some(json!({
                 "genesis_time": self.spec.parameters().genesis_time.to_string(),
@@ -179,8 +182,13 @@ impl Chain {
                 "GENESIS_FORK_VERSION": hex0x(self.spec.domains().fork_version(pol_core::domains::Fork::Phase0)),
                 "DENEB_FORK_VERSION": hex0x(self.spec.domains().fork_version(pol_core::domains::Fork::Deneb)),
             })),
-            ["v1", "beacon", "headers", id] => self.block(id).map(header_json),
-            ["v2", "beacon", "blocks", id] => self.block(id).map(block_json),
+            ["v1", "beacon", "headers", id] => self.block(id).filter(|block| !self.is_refused(block)).map(header_json),
+            ["v2", "beacon", "blocks", id] => self.block(id).filter(|block| !self.is_refused(block)).map(block_json),
+            ["lighthouse", "ai", "faults"] => {
+                Some(self.refused.iter().map(|root| json!({ "block_root": hex0x(root.0) })).collect())
+            }
+            ["lighthouse", "ai", "headers", id] => self.block(id).filter(|block| self.is_refused(block)).map(header_json),
+            ["lighthouse", "ai", "blocks", id] => self.block(id).filter(|block| self.is_refused(block)).map(block_json),
             ["v1", "beacon", "states", "head", "finality_checkpoints"] => {
                 let checkpoint = json!({ "epoch": self.finalized.0.to_string(), "root": hex0x(self.finalized.1.0) });
                 Some(json!({ "previous_justified": checkpoint, "current_justified": checkpoint, "finalized": checkpoint }))
@@ -191,6 +199,10 @@ impl Chain {
             ["v1", "beacon", "states", "head", "validators", index] => Some(self.validator(index.parse().ok()?)),
             _ => None,
         }
+    }
+
+    fn is_refused(&self, block: &Block) -> bool {
+        self.refused.contains(&block.root)
     }
 
     fn block(&self, id: &str) -> Option<&Block> {

@@ -1,11 +1,11 @@
 //! A consensus client for tests: drives any execution client of this protocol over its real ports, and knows nothing of its inside.
 //!
-//! Other clients' tests may use it as it is: `#[path = "…/devnet/execution/tests/engine/driver/mod.rs"] mod driver;`. What starts the client
-//! ([`process`]) is the only part that names one.
+//! Other clients' tests use it as it is: `#[path = "…/devnet/execution/tests/engine/driver/mod.rs"] mod driver;`. Each brings a `mod process`
+//! that starts its program; `invalid.rs` is shared likewise.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod chain;
 pub mod forge;
-pub mod process;
 pub mod wallet;
 
 use std::time::Duration;

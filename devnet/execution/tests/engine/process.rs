@@ -8,29 +8,19 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use pol_core::{
-    committee::QuorumRule,
-    delta::Profile,
-    gate::NanoNats,
-    genesis::{ChainParameters, ChainSpec},
-    identity::GenesisSeed,
-    params::Preset,
-    state::Shape,
-};
+use alloy_primitives::B256;
 use pol_kit::clock::{Clock as _, System};
-use reth_ai_exex::{
-    chain::hash32,
-    genesis::{ExecutionGenesis, GenesisDraft, GenesisParameters},
-};
-
+use reth_ai_exex::genesis::ExecutionGenesis;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::{Driver, Urls, wallet::CHAIN_ID};
+use super::driver::{
+    Driver, Urls,
+    chain::{SECRET, genesis},
+};
 
-pub const SEED: [u8; 32] = [7; 32];
-pub const SLOT: u64 = 6;
+pub use super::driver::chain::{SEED, SLOT};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pol-execution");
-const SECRET: [u8; 32] = [0x5e; 32];
 
 /// A data directory with a genesis, and at most one process on it.
 pub struct Home {
@@ -56,6 +46,11 @@ impl Home {
         let secret = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.path().join("jwt.hex"));
         std::io::Write::write_all(&mut secret.unwrap(), hex::encode(SECRET).as_bytes()).unwrap();
         Self { directory, genesis }
+    }
+
+    /// As before the first start: what a node has of its chain is gone.
+    pub fn forget_chain(&self) {
+        fs::remove_dir_all(self.path().join("chain_data")).unwrap();
     }
 
     pub fn path(&self) -> PathBuf {
@@ -150,26 +145,17 @@ impl Drop for Process {
     }
 }
 
-fn genesis(genesis_time: u64) -> ExecutionGenesis {
-    let (chain_id, difficulty_floor) = (CHAIN_ID, 256);
-    let seed = GenesisSeed::from_bytes(SEED);
-    let draft = GenesisDraft::build(&GenesisParameters { seed, genesis_time, chain_id, difficulty_floor }).unwrap();
-    let spec = ChainSpec::new(&ChainParameters {
-        genesis_time,
-        preset: Preset::Minimal,
-        slot_seconds: SLOT,
-        chain_id,
-        genesis_validators_root: Default::default(),
-        execution_genesis_hash: hash32(draft.hash()),
-        quorum: QuorumRule::Auto,
-        difficulty_floor,
-        manifest_hash: Default::default(),
-        shape: Shape::new(1, 8, 8, 8, 8).unwrap(),
-        dev_texts_hash: Default::default(),
-        reference_losses: [NanoNats::new(1).unwrap(); 32],
-        profile: Profile::F16x20,
-        dev_slash_small: false,
-    })
-    .unwrap();
-    draft.finish(&spec).unwrap()
+/// What this client calls a header field when it refuses it.
+pub const fn in_its_words(field: &str) -> &str {
+    field
+}
+
+/// Whom it blames for a block that it knows to be invalid.
+pub const fn blamed_again(blame: B256) -> Option<B256> {
+    Some(blame)
+}
+
+/// Whom it blames for a child of an invalid block.
+pub const fn blamed_for_child(blame: B256) -> Option<B256> {
+    Some(blame)
 }
