@@ -170,6 +170,6 @@ pub fn machine() -> String {
         info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, model)| model);
     let cores = thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let load = load();
-    let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
+    let build = if cfg!(debug_assertions) { "build with debug assertions" } else { "release build" };
     format!("{model}, {cores} cores, load {load}, {build}, slots of 3 s, the embedded model made before")
 }

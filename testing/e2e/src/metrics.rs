@@ -46,8 +46,8 @@ fn parse(text: &str) -> Metrics {
     metrics
 }
 
-/// What the last word of a name says: `polai_<part>_<what>_<unit>`.
-fn unit(name: &str) -> &'static str {
+/// What the last word of a name says, `polai_<part>_<what>_<unit>`; a gauge of something that is or is not says it in its meaning.
+fn unit(name: &str, meaning: &str) -> &'static str {
     const UNITS: [(&str, &str); 9] = [
         ("seconds", "seconds"),
         ("bytes", "bytes"),
@@ -59,6 +59,9 @@ fn unit(name: &str) -> &'static str {
         ("tokens_per_second", "tokens per second"),
         ("learning_rate", "ratio"),
     ];
+    if meaning.starts_with("1 ") {
+        return "0 or 1";
+    }
     let longest = UNITS.iter().filter(|(end, _)| name.ends_with(end)).max_by_key(|(end, _)| end.len());
     longest.map_or("count", |(_, unit)| *unit)
 }
@@ -68,7 +71,7 @@ fn table(into: &mut String, metrics: impl Iterator<Item = (String, (String, Stri
     for (name, (kind, meaning)) in metrics {
         let end = if kind == "counter" { "_total" } else { "" };
         // Writing into a string cannot fail.
-        let _ = writeln!(into, "| `{name}{end}` | {kind} | {} | {meaning} |", unit(&name));
+        let _ = writeln!(into, "| `{name}{end}` | {kind} | {} | {meaning} |", unit(&name, &meaning));
     }
 }
 

@@ -111,8 +111,8 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     let data = if ai == Ai::Train { TrainData::read(&args.train_data, &programs)? } else { TrainData::Corpus };
     let execution = Execution::of(args)?;
     let lighthouse = (args.consensus == Consensus::Lighthouse).then(|| Lighthouse::of(args)).transpose()?;
-    let (model, data, lighthouse) = (args.model.as_str(), &data, lighthouse.as_ref());
-    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data, lighthouse };
+    let (model, lighthouse) = (args.model.as_str(), lighthouse.as_ref());
+    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data: &data, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = lock_directory(layout.directory()).map_err(in_use)?;

@@ -36,9 +36,17 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
 
 pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result<(), Exit> {
-    let (execution, data) = (Execution::of_folder(layout), TrainData::Corpus);
-    let (ports, ai, model, lighthouse) = (node.ports, Ai::Off, "", None);
-    let plan = Plan { layout, programs, execution: &execution, ports, ai, model, data: &data, lighthouse };
+    let execution = Execution::of_folder(layout);
+    let plan = Plan {
+        layout,
+        programs,
+        execution: &execution,
+        ports: node.ports,
+        ai: Ai::Off,
+        model: "",
+        data: &TrainData::Corpus,
+        lighthouse: None,
+    };
     if layout.chain_data().join("lighthouse").exists() {
         return Err(Exit::usage("a chain of Lighthouse is checked while its node runs: polai up --consensus lighthouse first"));
     }

@@ -18,18 +18,18 @@ use super::driver::{
     chain::{SECRET, genesis},
 };
 
-pub use super::driver::chain::{SEED, SLOT};
+pub(crate) use super::driver::chain::{SEED, SLOT};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pol-execution");
 
 /// A data directory with a genesis, and at most one process on it.
-pub struct Home {
+pub(crate) struct Home {
     directory: tempfile::TempDir,
     pub genesis: ExecutionGenesis,
 }
 
 /// A running process; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     pub driver: Driver,
     /// Reads on, so that the process never waits for us.
@@ -38,7 +38,7 @@ pub struct Process {
 
 impl Home {
     /// A chain that began 500 slots ago.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = System::new().unix_seconds();
         let genesis = genesis(now - 500 * SLOT);
         let directory = tempfile::tempdir().unwrap();
@@ -49,15 +49,15 @@ impl Home {
     }
 
     /// As before the first start: what a node has of its chain is gone.
-    pub fn forget_chain(&self) {
+    pub(crate) fn forget_chain(&self) {
         fs::remove_dir_all(self.path().join("chain_data")).unwrap();
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().to_owned()
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         self.arguments(Command::new(PROGRAM))
     }
 
@@ -71,17 +71,17 @@ impl Home {
     }
 
     /// Where a file that may not grow is an error, as on a full disk, and not the end.
-    pub fn start_to_starve(&self) -> Process {
+    pub(crate) fn start_to_starve(&self) -> Process {
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", PROGRAM]);
         self.spawn(self.arguments(shell))
     }
 
-    pub fn start(&self) -> Process {
+    pub(crate) fn start(&self) -> Process {
         self.start_with(&[])
     }
 
-    pub fn start_with(&self, flags: &[&str]) -> Process {
+    pub(crate) fn start_with(&self, flags: &[&str]) -> Process {
         let mut command = self.command();
         command.args(flags);
         self.spawn(command)
@@ -119,19 +119,19 @@ impl Home {
 
 impl Process {
     /// Bounds its files, which the system answers like a full disk: writes fail, reads do not.
-    pub fn limit_files(&self, bytes: Option<u64>) {
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// SIGKILL: no chance to write anything.
-    pub fn kill(&mut self) -> ExitStatus {
+    pub(crate) fn kill(&mut self) -> ExitStatus {
         self.child.kill().unwrap();
         self.child.wait().unwrap()
     }
 
     /// SIGTERM, and how it ended.
-    pub fn stop(&mut self) -> ExitStatus {
+    pub(crate) fn stop(&mut self) -> ExitStatus {
         let pid = Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap()
@@ -146,16 +146,16 @@ impl Drop for Process {
 }
 
 /// What this client calls a header field when it refuses it.
-pub const fn in_its_words(field: &str) -> &str {
+pub(crate) const fn in_its_words(field: &str) -> &str {
     field
 }
 
 /// Whom it blames for a block that it knows to be invalid.
-pub const fn blamed_again(blame: B256) -> Option<B256> {
+pub(crate) const fn blamed_again(blame: B256) -> Option<B256> {
     Some(blame)
 }
 
 /// Whom it blames for a child of an invalid block.
-pub const fn blamed_for_child(blame: B256) -> Option<B256> {
+pub(crate) const fn blamed_for_child(blame: B256) -> Option<B256> {
     Some(blame)
 }
