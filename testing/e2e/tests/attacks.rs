@@ -168,10 +168,9 @@ fn long_attackers_that_bend_every_candidate_of_an_honest_trainer_get_nothing_int
         *verdicts.entry((kind, said.split(':').take(2).collect())).or_default() += 1;
     }
     println!("{verdicts:#?}");
-    for (kind, expected) in [("flipped", "CLEAR FAIL"), ("scaled", "over a cap"), ("copied", "near-copy")] {
-        assert!(
-            verdicts.keys().any(|(of, said)| *of == kind && said.contains(expected)),
-            "no {kind} was judged so: {verdicts:#?}"
-        );
+    // The near-copy rule looks at coordinates, not at values: of a delta that was ACKed it sees every bent one before any loss.
+    for kind in ["flipped", "scaled", "copied"] {
+        let is_refused = |said: &str| ["near-copy", "CLEAR FAIL", "over a cap"].iter().any(|reason| said.contains(reason));
+        assert!(verdicts.keys().any(|(of, said)| *of == kind && is_refused(said)), "no {kind} was judged: {verdicts:#?}");
     }
 }

@@ -34,7 +34,7 @@ fn long_fifty_updates_become_final_with_a_falling_loss_and_memory_that_stays() {
         if status["finalized_updates"].as_u64() >= Some(50) {
             break status;
         }
-        assert!(start.elapsed() < Duration::from_secs(1_080), "{status}");
+        assert!(start.elapsed() < Duration::from_secs(1_740), "{status}");
         thread::sleep(Duration::from_secs(1));
     };
     println!("50 final updates after {:.1} s: {last}", start.elapsed().as_secs_f64());
