@@ -63,7 +63,8 @@ fn main() -> exit::Code {
             let evm = EthEvmConfig::new_with_evm_factory(Arc::clone(&spec), RethEvmFactory::default());
             (evm, Arc::new(PolaiConsensus::new(spec, chain, Metrics::new())))
         };
-        let ran = cli.run_with_components::<PolaiNode>(components, async move |builder, args| run(builder, args, chain).await);
+        let ran = cli
+            .run_with_components::<PolaiNode>(components, async move |builder, args| Box::pin(run(builder, args, chain)).await);
         ran.map_err(|error| match error.downcast::<Ended>() {
             Ok(Ended(exit)) => exit,
             Err(error) => Exit::failure(error),
