@@ -3,7 +3,6 @@
 //! Reth calls `try_build` again and again while a job lives. A call that finds candidate and pool as they were does nothing; a changed
 //! candidate (pushed, cleared, mode switched) always gives a new block, whatever its fees.
 
-use core::mem;
 use std::sync::Arc;
 
 use alloy_rpc_types_engine::PayloadAttributes;
@@ -91,7 +90,7 @@ where
             return Err(PayloadBuilderError::MissingPayload);
         }
         // Reth's builder drops the switch that it is given, which would cancel every clone of it: it gets another one.
-        let job_gone = mem::take(&mut args.cancel);
+        let job_gone = core::mem::take(&mut args.cancel);
         let parent = Arc::clone(&args.config.parent_header);
         let choice = self.ai.register.choose(parent.hash(), args.config.attributes.timestamp);
         let pooled = self.pooled();

@@ -41,9 +41,6 @@ use reth_ethereum::{
     provider::db::DatabaseEnv,
 };
 
-/// How long the ports may take to close.
-const STOP: Duration = Duration::from_secs(5);
-
 /// Carries exit code 2 through Reth's runner.
 #[derive(Debug)]
 struct Ended(Exit);
@@ -88,6 +85,7 @@ async fn run(builder: WithLaunchContext<NodeBuilder<DatabaseEnv, ChainSpec>>, ar
         .launch_with_debug_capabilities()
         .await?;
     let ended = handle.wait_for_node_exit().await;
-    root.stop(STOP).await;
+    // The ports close.
+    root.stop(Duration::from_secs(5)).await;
     ended
 }
