@@ -15,9 +15,15 @@ use reth_rpc_server_types::LenientRpcModuleValidator;
 pub(crate) type Cli = interface::Cli<EthereumChainSpecParser, AiArgs, LenientRpcModuleValidator>;
 
 /// Of `pol-reth node`, by clap's names. A job that nobody collects may hold up the whole Engine API until its deadline; candidates that
-/// change must be noticed soon; a first block must not wait for a cache of gigabytes; a pending block would be one without a seal.
-const DEFAULTS: [(&str, &str); 4] =
-    [("deadline", "1"), ("interval", "100ms"), ("cross_block_cache_size", "16"), ("rpc_pending_block", "none")];
+/// change must be noticed soon; a first block must not wait for a cache of gigabytes; a pending block would be one without a seal; blocks
+/// keep the gas limit of genesis, as those of pol-execution.
+const DEFAULTS: [(&str, &str); 5] = [
+    ("deadline", "1"),
+    ("interval", "100ms"),
+    ("cross_block_cache_size", "16"),
+    ("rpc_pending_block", "none"),
+    ("gas_limit", "30000000"),
+];
 
 /// The AI engine, the execution feed and the sealer, all inside this process.
 #[derive(Debug, Clone, clap::Args)]

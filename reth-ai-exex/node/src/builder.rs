@@ -3,21 +3,14 @@
 //! Reth calls `try_build` again and again while a job lives. A call that finds candidate and pool as they were does nothing; a changed
 //! candidate (pushed, cleared, mode switched) always gives a new block, whatever its fees.
 
-use core::{mem, time::Duration};
-use std::{
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
-};
+use std::sync::Arc;
 
 use alloy_rpc_types_engine::PayloadAttributes;
 use pol_core::UpdateId;
 use reth_ai_exex::{
     candidate::Choice,
     process::Ai,
-    sealer::{Cancel, SealError, SealJob, SealedBlock, Sealer},
+    sealer::{SealError, SealJob},
 };
 use reth_basic_payload_builder::{BuildArguments, BuildOutcome, MissingPayloadBehaviour, PayloadBuilder, PayloadConfig};
 use reth_ethereum::{
@@ -39,14 +32,6 @@ use reth_ethereum_payload_builder::{EthereumBuilderConfig, default_ethereum_payl
 use reth_payload_builder::{EthBuiltPayload, PayloadBuilderError};
 
 use crate::engine::{PolaiBuiltPayload, PolaiEngineTypes};
-
-/// How soon a search notices that its job is gone.
-const LOOK: Duration = Duration::from_millis(2);
-
-/// Why nothing is built here. The operator's choice, or the machine's.
-#[derive(Debug, thiserror::Error)]
-#[error("this node does not propose: no sealer (too slow a machine, or --ai-engine.seal.off)")]
-struct NoSealer;
 
 /// Builds one block at a time.
 #[derive(Debug, Clone)]
@@ -70,11 +55,11 @@ impl<Pool: TransactionPool, Client, Evm> PolaiPayloadBuilder<Pool, Client, Evm> 
     /// Seals on this thread. None: the job is gone.
     fn seal(&self, drafted: Drafted, job_gone: &CancelOnDrop) -> Result<Option<PolaiBuiltPayload>, PayloadBuilderError> {
         let Drafted { block, parent, choice, pooled } = drafted;
-        let sealer = self.ai.sealer.as_ref().ok_or_else(|| PayloadBuilderError::other(NoSealer))?;
+        let sealer = self.ai.sealer.as_ref().ok_or(PayloadBuilderError::MissingPayload)?;
         let update_id = choice.candidate.as_ref().map_or(UpdateId::ZERO, |candidate| candidate.update_id());
         let (draft, rule) = (block.block().header().clone(), self.ai.chain.difficulty());
         let job = SealJob::new(draft, parent.hash(), parent.header(), update_id, rule).map_err(PayloadBuilderError::other)?;
-        match seal_while_wanted(sealer, job, job_gone) {
+        match sealer.seal_while(job, || !job_gone.is_cancelled()) {
             Ok(sealed) => PolaiBuiltPayload::new(&block, sealed, &choice, pooled).map(Some).map_err(PayloadBuilderError::other),
             Err(SealError::Cancelled) => Ok(None),
             Err(error @ SealError::Busy) => Err(PayloadBuilderError::other(error)),
@@ -85,24 +70,6 @@ impl<Pool: TransactionPool, Client, Evm> PolaiPayloadBuilder<Pool, Client, Evm> 
         let size = self.pool.pool_size();
         size.pending.saturating_add(size.blob)
     }
-}
-
-/// The library's switch, thrown by Reth's: nobody wakes us when a job is dropped, so a thread looks while the search runs.
-fn seal_while_wanted(sealer: &Sealer, job: SealJob, job_gone: &CancelOnDrop) -> Result<SealedBlock, SealError> {
-    let (switch, (done, ended)) = (Cancel::new(), mpsc::sync_channel::<()>(0));
-    let thrown = switch.clone();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                if job_gone.is_cancelled() {
-                    return thrown.cancel();
-                }
-            }
-        });
-        let sealed = sealer.seal(job, &switch);
-        drop(done);
-        sealed
-    })
 }
 
 impl<Pool, Client, Evm> PayloadBuilder for PolaiPayloadBuilder<Pool, Client, Evm>
@@ -119,10 +86,11 @@ where
         mut args: BuildArguments<PayloadAttributes, PolaiBuiltPayload>,
     ) -> Result<BuildOutcome<PolaiBuiltPayload>, PayloadBuilderError> {
         if self.ai.sealer.is_none() {
-            return Err(PayloadBuilderError::other(NoSealer));
+            // Said at the start: this node follows the chain and does not propose.
+            return Err(PayloadBuilderError::MissingPayload);
         }
         // Reth's builder drops the switch that it is given, which would cancel every clone of it: it gets another one.
-        let job_gone = mem::take(&mut args.cancel);
+        let job_gone = core::mem::take(&mut args.cancel);
         let parent = Arc::clone(&args.config.parent_header);
         let choice = self.ai.register.choose(parent.hash(), args.config.attributes.timestamp);
         let pooled = self.pooled();

@@ -41,9 +41,6 @@ use reth_ethereum::{
     provider::db::DatabaseEnv,
 };
 
-/// How long the ports may take to close.
-const STOP: Duration = Duration::from_secs(5);
-
 /// Carries exit code 2 through Reth's runner.
 #[derive(Debug)]
 struct Ended(Exit);
@@ -63,7 +60,8 @@ fn main() -> exit::Code {
             let evm = EthEvmConfig::new_with_evm_factory(Arc::clone(&spec), RethEvmFactory::default());
             (evm, Arc::new(PolaiConsensus::new(spec, chain, Metrics::new())))
         };
-        let ran = cli.run_with_components::<PolaiNode>(components, async move |builder, args| run(builder, args, chain).await);
+        let ran = cli
+            .run_with_components::<PolaiNode>(components, async move |builder, args| Box::pin(run(builder, args, chain)).await);
         ran.map_err(|error| match error.downcast::<Ended>() {
             Ok(Ended(exit)) => exit,
             Err(error) => Exit::failure(error),
@@ -87,6 +85,7 @@ async fn run(builder: WithLaunchContext<NodeBuilder<DatabaseEnv, ChainSpec>>, ar
         .launch_with_debug_capabilities()
         .await?;
     let ended = handle.wait_for_node_exit().await;
-    root.stop(STOP).await;
+    // The ports close.
+    root.stop(Duration::from_secs(5)).await;
     ended
 }

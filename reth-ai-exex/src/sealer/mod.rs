@@ -22,7 +22,13 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+};
 
 use pol_core::{difficulty::hash_rate_suffices, seal::Miner};
 use pol_kit::{
@@ -180,7 +186,29 @@ impl Sealer {
         sealed
     }
 
-    /// The same off the executor's threads. Dropping the future cancels the search.
+    /// The same for a caller that has no switch to throw, only an answer to whether the block is still wanted: a thread asks every
+    /// [`limits::SEAL_WAIT`] while the search runs.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_while(&self, job: SealJob, wanted: impl Fn() -> bool + Send) -> Result<SealedBlock, SealError> {
+        let (switch, (done, ended)) = (Cancel::new(), mpsc::sync_channel::<()>(0));
+        let thrown = switch.clone();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while ended.recv_timeout(limits::SEAL_WAIT) == Err(RecvTimeoutError::Timeout) {
+                    if !wanted() {
+                        return thrown.cancel();
+                    }
+                }
+            });
+            let sealed = self.seal(job, &switch);
+            drop(done);
+            sealed
+        })
+    }
+
+    /// [`Self::seal`] off the executor's threads. Dropping the future cancels the search.
     ///
     /// # Errors
     /// [`SealError`].

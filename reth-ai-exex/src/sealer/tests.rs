@@ -106,6 +106,20 @@ fn a_search_ends_soon_after_it_is_cancelled() {
 }
 
 #[test]
+fn a_search_that_nobody_wants_any_more_ends() {
+    let (sealer, wanted) = (sealer(1), AtomicBool::new(true));
+    thread::scope(|scope| {
+        let search = scope.spawn(|| sealer.seal_while(hopeless(), || wanted.load(Ordering::Relaxed)));
+        thread::sleep(Duration::from_millis(20));
+        assert!(!search.is_finished(), "it ended by itself");
+        wanted.store(false, Ordering::Relaxed);
+        assert_eq!(search.join().unwrap(), Err(SealError::Cancelled));
+    });
+    assert!(sealer.seal_while(job(1), || true).is_ok());
+    assert_eq!(sealer.seal_while(hopeless(), || false), Err(SealError::Cancelled));
+}
+
+#[test]
 fn searches_wait_for_their_turn_and_not_too_many_of_them() {
     let sealer = sealer(1);
     let (first, others) = (Cancel::new(), Cancel::new());

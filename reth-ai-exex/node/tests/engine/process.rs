@@ -165,17 +165,18 @@ pub fn in_its_words(field: &str) -> &str {
         "baseFeePerGas" => "base fee",
         "excessBlobGas" => "excess blob gas",
         "blobGasUsed" => "blob gas used",
-        "parent" => "invalid",
+        "parent" => "rejected",
         other => other,
     }
 }
 
-/// Whom it blames for a block that it knows to be invalid.
-pub const fn blamed_again(blame: B256) -> Option<B256> {
-    Some(blame)
+/// Whom it blames for a block that it knows to be invalid: nobody. With difficulty above zero Reth takes any parent of what is invalid for a
+/// terminal proof-of-work block.
+pub const fn blamed_again(_: B256) -> Option<B256> {
+    Some(B256::ZERO)
 }
 
-/// Whom it blames for a child of an invalid block: with difficulty above zero Reth takes any such parent for a terminal proof-of-work block.
+/// Whom it blames for a child of an invalid block: nobody likewise.
 pub const fn blamed_for_child(_: B256) -> Option<B256> {
     Some(B256::ZERO)
 }
