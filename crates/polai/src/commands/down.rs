@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{layout::Layout, run_file, up::say};
 
 const LOOK: Duration = Duration::from_millis(50);
-/// A node ends within 5 s, the last of it by force.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// A node ends within 5 s, one with Lighthouse within 20 s, the last of it by force.
+const PATIENCE: Duration = Duration::from_secs(32);
 
 /// Stops the node that runs in the folder, and waits until it has.
 ///

@@ -1,5 +1,7 @@
 //! Blocks, restarts, kills, reorgs, finality: Reth's chain, and the model log that follows it.
 
+use std::time::Instant;
+
 use alloy_primitives::{Address, B256, U256};
 use pol_core::identity::GenesisSeed;
 use serde_json::{Value, json};
@@ -20,13 +22,18 @@ async fn a_block_carries_what_the_pool_has_and_is_sealed() {
     let home = Home::new();
     let node = home.start();
     let (driver, wallet) = (&node.driver, Wallet::funded(&GenesisSeed::from_bytes(SEED)));
-    for nonce in 0..20 {
+    for nonce in 0..100 {
         driver.rpc("eth_sendRawTransaction", json!([raw(&wallet.sign(&Ask::transfer(nonce, FRIEND, 1_000)))])).await;
     }
-    let payload = driver.extend(driver.genesis_hash, driver.genesis_time + SLOT, 0).await;
-    assert_eq!((payload.number(), payload.transactions(), payload.extra_data().len()), (1, 20, 80));
+    let start = Instant::now();
+    let payload = driver.build(driver.genesis_hash, driver.genesis_time + SLOT, 0).await;
+    let built = start.elapsed();
+    assert_eq!(driver.new_payload(&payload).await, Status::valid(payload.hash()));
+    println!("100 transfers: sealed payload {built:?} after forkchoiceUpdated, newPayload {:?}", start.elapsed() - built);
+    driver.head(payload.hash()).await;
+    assert_eq!((payload.number(), payload.transactions(), payload.extra_data().len()), (1, 100, 80));
     let balance = driver.rpc("eth_getBalance", json!([FRIEND, "latest"])).await;
-    assert_eq!(balance, json!(format!("{:#x}", U256::from(20_000))));
+    assert_eq!(balance, json!(format!("{:#x}", U256::from(100_000))));
     let block = driver.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
     assert_eq!(block["extraData"].as_str().unwrap().len(), 2 + 128);
     assert_eq!(quantity(&block["difficulty"]), 256);

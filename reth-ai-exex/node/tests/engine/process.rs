@@ -157,7 +157,7 @@ impl Drop for Process {
 pub fn in_its_words(field: &str) -> &str {
     match field {
         "number" => "block number",
-        "gasLimit" => "gas limit",
+        "gasLimit" => "gas_limit",
         "gasUsed" => "gas",
         "stateRoot" => "state root",
         "receiptsRoot" => "receipt root",
