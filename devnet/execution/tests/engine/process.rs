@@ -1,4 +1,5 @@
 //! `pol-execution` as a process of its own, on a chain made for the test.
+#![allow(dead_code, unreachable_pub)]
 
 use std::{
     fs,
