@@ -196,19 +196,26 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
         tree.spawn_until_stopped("candidates", intake::run(dht.clone(), candidates, health.clone()));
         tree.spawn_until_stopped("gate", gated(tasks.child("gate"), Arc::clone(&shared), gate, taken));
     }
-    let trainer = parts.trainer.map(|setup| {
-        let counted = trainer::Measured::default();
-        counted.register(&mut metrics);
-        let outlet = DhtOutlet::new(dht.clone(), setup.key.clone(), context.genesis_id, Arc::clone(&parts.clock), tasks.token());
-        trainer::spawn(tasks, setup, follower.clone(), Box::new(outlet), Arc::clone(&parts.clock), counted)
-    });
-    let trainer = trainer.transpose().or_usage()?;
+    let trainer = parts.trainer.map(|setup| spawn_trainer(tasks, setup, &shared, &mut metrics)).transpose()?;
     if let Some(control) = trainer.clone() {
         let _ = shared.control.set(control);
     }
     listen(tasks, shared, grpc, observed, metrics)?;
     tracing::info!(target: "polai::sidecar", genesis_id = %context.genesis_id, grpc = %grpc_at, metrics = %metrics_at, "sidecar started");
     Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health, trainer })
+}
+
+fn spawn_trainer(
+    tasks: &Tasks,
+    setup: trainer::Setup,
+    shared: &Shared,
+    metrics: &mut prometheus_client::registry::Registry,
+) -> Result<trainer::Control, Exit> {
+    let counted = trainer::Measured::default();
+    counted.register(metrics);
+    let (genesis_id, clock) = (shared.follower.now().context.genesis_id, Arc::clone(&shared.clock));
+    let outlet = DhtOutlet::new(shared.dht.clone(), setup.key.clone(), genesis_id, Arc::clone(&clock), tasks.token());
+    trainer::spawn(tasks, setup, shared.follower.clone(), Box::new(outlet), clock, counted).or_usage()
 }
 
 /// What other nodes get from this one, through pol-dht: containers and snapshots.
