@@ -284,3 +284,29 @@ async fn a_genesis_cursor_is_the_beginning() {
     let mut watch = served.watch(Some(genesis), View::Canonical).await;
     assert_eq!(words(&mut watch, 2).await, ["u2", "u4"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_in_a_blocks_certificate_comes_with_its_update_from_disk_and_live() {
+    let served = serve().await;
+    let certificate = [&[0x22_u8; 32][..], &8_u16.to_le_bytes(), &[0b1110_0001], &[0x33; 96]].concat();
+    let tip = served.log.tip().block;
+    let blocks = run(tip.number, tip.hash, 9, 1, 3);
+    let other = [&[0x44_u8; 32][..], &certificate[32..]].concat();
+    for (block, trailer) in
+        [(&blocks[2], &certificate), (&blocks[2], &other), (&blocks[8], &certificate), (&blocks[5], &vec![1; 9])]
+    {
+        served.log.certify(block.block.hash, trailer).unwrap();
+    }
+    served.log.commit(&blocks[..6]).unwrap();
+    let mut watch = served.watch(None, View::Canonical).await;
+    let mut roots = Vec::new();
+    for _ in 0..2 {
+        let ChainEvent::Update(update) = next(&mut watch).await.unwrap() else { panic!("an update") };
+        roots.push(update.result_root);
+    }
+    served.log.commit(&blocks[6..]).unwrap();
+    let ChainEvent::Update(update) = next(&mut watch).await.unwrap() else { panic!("an update") };
+    roots.push(update.result_root);
+    let root = Some(pol_core::ResultRoot([0x22; 32]));
+    assert_eq!(roots, [root, None, root], "of two for one block the first stays, and what is no certificate says nothing");
+}

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod quorum;
 pub mod serve;
 pub mod sidecar;
+pub mod snapshots;
 pub mod status;
 pub mod validators;
 

@@ -16,6 +16,10 @@ pub const MESSAGE_BYTES: usize = 256 * 1024;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes of a delta: the protocol's limit.
 pub const DELTA_BYTES: usize = pol_core::params::DELTA_MAX_BYTES;
+/// Snapshots of one head that an answer lists.
+pub const SNAPSHOTS_HELD: usize = 8;
+/// Roots that a caller may say to be wrong.
+pub const WRONG_ROOTS: usize = 16;
 
 /// Open streams of one connection. A process needs a handful of watches and a few calls; one more waits at the client's side.
 pub const STREAMS_PER_CONNECTION: u32 = 64;

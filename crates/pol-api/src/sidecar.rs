@@ -1,6 +1,8 @@
 //! The sidecar's service: generated messages, and verdicts as checked values.
 
+pub mod aggregate;
 pub mod model;
+pub mod order;
 pub mod train;
 
 use pol_core::{ModelHead, ResultRoot, UpdateId, gate::NanoNats};

@@ -5,7 +5,7 @@ use pol_api::{
     convert::{ChainEvent, ChainUpdate, ConvertError, Cursor, Head, View, WatchUpdates},
     execution::v1::{self, watch_updates_response::Event},
 };
-use pol_core::{Hash32, ModelHead, UpdateId};
+use pol_core::{Hash32, ModelHead, ResultRoot, UpdateId};
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -18,6 +18,7 @@ const UPDATE: ChainUpdate = ChainUpdate {
     number: 70,
     timestamp: 1_000_600,
     finalized: true,
+    result_root: Some(ResultRoot([3; 32])),
 };
 
 #[test]

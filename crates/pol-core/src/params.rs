@@ -32,6 +32,8 @@ pub const GATE_PREFIX_TOKENS_MIN: u64 = 2_000;
 pub const MERGE_CHILDREN: core::ops::RangeInclusive<usize> = 2..=8;
 /// Accepted updates between two snapshots.
 pub const SNAPSHOT_INTERVAL: u64 = 256;
+/// Later updates that must have given the roots of their certificates, the first of them included, before who joined from a snapshot ACKs.
+pub const SNAPSHOT_CONFIRMATIONS: u64 = 8;
 /// Signed envelope of a record, at most.
 pub const ENVELOPE_BYTES_MAX: usize = 1_024;
 /// How far in the future a record's `sealed_at` may lie. Seconds.

@@ -7,10 +7,12 @@ pub use publish::{PublishError, Published};
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use pol_api::convert::SnapshotWanted;
 use pol_core::{
     GenesisId, UpdateId,
     domains::Domains,
     record::{RawIdRecord, RecordKey},
+    state::Shape,
 };
 use pol_kit::{
     clock::Clock,
@@ -24,9 +26,11 @@ use tracing::warn;
 
 use crate::{
     Identity, IdentityError,
-    net::{self, AskError, FetchError, NetConfig, NetHandle, OwnError, PeerInfo, StartError, limits::FETCHES_MAX},
+    net::{
+        self, AskError, FetchError, NetConfig, NetHandle, OwnError, PeerInfo, SnapshotFetchError, StartError, limits::FETCHES_MAX,
+    },
     shared::{News, Shared},
-    store::{Put, Store, StoreError, StoreLimits, StoredAck},
+    store::{Put, SnapshotName, Store, StoreError, StoreLimits, StoredAck},
     upkeep::{OwnIdentities, Upkeep},
     validators::ValidatorSet,
     verify::VerifyError,
@@ -77,6 +81,7 @@ pub struct Node {
     own: OwnIdentities,
     publishing: Arc<Mutex<()>>,
     fetches: Arc<Semaphore>,
+    snapshots: Arc<Mutex<()>>,
 }
 
 /// Flushes what others can send again, and removes what is dead.
@@ -118,6 +123,7 @@ impl Node {
             own: OwnIdentities::default(),
             publishing: Arc::default(),
             fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
+            snapshots: Arc::default(),
         };
         tasks.spawn_until_stopped("maintain", maintain(Arc::clone(&node.shared), tasks.clone()));
         tasks.spawn_until_stopped("upkeep", Upkeep::new(node.clone()).run());
@@ -195,6 +201,16 @@ impl Node {
         }
         let _turn = self.fetches.acquire().await.map_err(|_| FetchError::Ended)?;
         net::fetch(&self.net, &self.shared, id, &[]).await
+    }
+
+    /// A snapshot that is wanted, whole and checked against its own hashes, from here or from others. One at a time; a call that is dropped
+    /// leaves what came for the next.
+    ///
+    /// # Errors
+    /// [`SnapshotFetchError`].
+    pub async fn fetch_snapshot(&self, shape: Shape, wanted: SnapshotWanted) -> Result<SnapshotName, SnapshotFetchError> {
+        let _turn = self.snapshots.lock().await;
+        net::fetch_snapshot(self.net.clone(), Arc::clone(&self.shared), shape, wanted).await
     }
 
     /// ACKs of an update that are held here, members' first. Blocking.

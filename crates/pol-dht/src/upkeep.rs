@@ -116,7 +116,7 @@ fn named(shared: &Shared, node_key: [u8; 32], known: &[PeerId]) -> Result<(Vec<S
 pub(crate) struct Upkeep {
     node: Node,
     own: OwnIdentities,
-    offers: BTreeMap<UpdateId, Offer>,
+    offers: BTreeMap<RecordKey, Offer>,
 }
 
 impl Upkeep {
@@ -149,24 +149,26 @@ impl Upkeep {
         // A peer that has not said who it is stands in no routing table yet.
         let peers = self.node.peers().await.unwrap_or_default();
         let in_company = peers.iter().any(|peer| peer.agent.is_some());
-        let (now, deltas) = (self.node.shared().now(), self.node.shared().store.deltas());
-        let (mut held, mut after) = (BTreeSet::new(), None);
+        let (now, store) = (self.node.shared().now(), &self.node.shared().store);
+        let (deltas, snapshots) = (store.deltas(), store.snapshots());
+        // Snapshots are few, and first.
+        let mut held: BTreeSet<RecordKey> = snapshots.heads().into_iter().map(RecordKey::Snapshot).collect();
+        let mut after: Option<UpdateId> = None;
         loop {
             let page = deltas.ids(after.as_ref(), PAGE);
             let Some(last) = page.last() else { break };
             after = Some(*last);
-            held.extend(page);
+            held.extend(page.into_iter().map(RecordKey::Update));
         }
-        let due: Vec<UpdateId> =
-            held.iter().filter(|id| is_due(self.offers.get(id), in_company, now)).take(OFFERS_PER_TICK).copied().collect();
-        for id in due {
-            self.node.net().provide(id).await;
-            self.offers.insert(id, if in_company { Offer::Told(now) } else { Offer::Unheard });
+        let due = held.iter().rev().filter(|key| is_due(self.offers.get(key), in_company, now));
+        for key in due.take(OFFERS_PER_TICK).copied().collect::<Vec<_>>() {
+            self.node.net().provide_key(key).await;
+            self.offers.insert(key, if in_company { Offer::Told(now) } else { Offer::Unheard });
         }
-        let gone: Vec<UpdateId> = self.offers.keys().filter(|id| !held.contains(id)).copied().collect();
-        for id in gone {
-            self.node.net().stop_providing(id).await;
-            self.offers.remove(&id);
+        let gone: Vec<RecordKey> = self.offers.keys().filter(|key| !held.contains(key)).copied().collect();
+        for key in gone {
+            self.node.net().stop_providing(key).await;
+            self.offers.remove(&key);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The commands of the program.
 
 mod adapter;
+mod bar;
 mod chain;
 mod compute;
 mod delta;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -17,9 +18,10 @@ use pol_kit::{
     tasks::{self, Tasks},
 };
 
-use super::{Cli, Compute, ModelArgs, TrainerArgs, chain, gate, trainer};
+use super::{Cli, Compute, ModelArgs, TrainerArgs, bar, chain, gate, trainer};
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
+    follow::Rule,
     gate::{Gate, GateError},
     precision::Precision,
     service::{self, MakeGate, Parts, Ports},
@@ -169,9 +171,11 @@ fn prepare(cli: &Cli, args: &Serving<'_>) -> Result<Ready, Exit> {
         public_key: service.public_key.map(|key| key.0),
         trainer_key: key.map(|key| key.0),
         trainer: setup,
+        texts: args.trainer.filter(|_| is_training).map(|trainer| trainer.make_texts(cli)),
         void_after: Duration::from_secs(
             parameters.slot_seconds.saturating_mul(parameters.preset.slots_per_epoch()).saturating_mul(2),
         ),
+        snapshots: Rule::default(),
         clock: Arc::new(System::new()),
     };
     Ok(Ready { parts, ports: Ports { grpc: service.port, metrics: service.metrics_port }, lock })
@@ -180,7 +184,11 @@ fn prepare(cli: &Cli, args: &Serving<'_>) -> Result<Ready, Exit> {
 async fn start(tasks: Tasks, ready: Ready) -> Result<(), Exit> {
     // Until the process ends.
     std::mem::forget(ready.lock);
-    service::start(&tasks, ready.parts, ready.ports).await.map(drop)
+    let running = service::start(&tasks, ready.parts, ready.ports).await?;
+    if let Some(control) = running.trainer.filter(|_| std::io::stderr().is_terminal()) {
+        tasks.spawn_until_stopped("bar", bar::show(control.progress()));
+    }
+    Ok(())
 }
 
 /// What the gate is loaded from.

@@ -6,7 +6,6 @@ use std::{
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use pol_core::{
     delta::{Change, CheckedDelta},
     model_head,
@@ -17,7 +16,7 @@ use pol_kit::{
     fs::{Access, write_durably},
 };
 
-use super::{ChainArgs, Cli, ModelArgs, Role, ServeArgs, ServiceArgs, TrainerArgs, chain::Chain, serve};
+use super::{ChainArgs, Cli, ModelArgs, Role, ServeArgs, ServiceArgs, TrainerArgs, bar, chain::Chain, serve};
 use crate::{
     adapter::{export, read_state, write_state},
     checkpoint::{Checkpoint, CheckpointError},
@@ -161,10 +160,7 @@ fn train(
     (device, precision): (Device, Option<Precision>),
 ) -> Result<Trained, TrainingError> {
     let model = checkpoint.load(device, precision)?;
-    let bar = ProgressBar::new(plan.steps.saturating_add(plan.refining_steps));
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} steps, {msg}, {eta}") {
-        bar.set_style(style);
-    }
+    let bar = bar::of_steps(plan.steps.saturating_add(plan.refining_steps));
     let (begin, mut tokens) = (Instant::now(), 0);
     let mut on_step = |step: Step| {
         tokens += step.tokens;

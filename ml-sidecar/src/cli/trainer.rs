@@ -1,8 +1,12 @@
 //! Flags of the trainer role, for `train` and `serve`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
+use pol_api::sidecar::order::TextsWanted;
 use pol_core::genesis::ChainSpec;
 use pol_kit::{
     exit::{Exit, OrUsage as _},
@@ -12,8 +16,9 @@ use pol_kit::{
 use super::{Cli, Compute, PlanArgs};
 use crate::{
     checkpoint::Checkpoint,
-    data::{CacheArgs, SourceArgs},
+    data::{CacheArgs, Named, SourceArgs, TextSource},
     hub::HubArgs,
+    service::MakeTexts,
     texts::DevTexts,
     trainer::{KEEP_EVERY, Setup, Slots, TrainerKey, trainer_key},
 };
@@ -65,6 +70,26 @@ pub(super) fn key(given: Option<&str>, needed_in: Option<&Path>) -> Result<Optio
 }
 
 impl TrainerArgs {
+    /// Gets texts by order of a call, with this process's cache and hub.
+    pub(super) fn make_texts(&self, cli: &Cli) -> MakeTexts {
+        let (cache, hub, data_dir) = (self.cache.clone(), self.hub.clone(), cli.data.data_dir.clone());
+        Arc::new(move |wanted: &TextsWanted| {
+            let named = wanted.datasets.iter().map(|name| name.parse::<Named>()).collect::<Result<Vec<_>, _>>();
+            let source = SourceArgs {
+                auto_data: wanted.auto_data,
+                datasets: named.or_usage()?,
+                num_samples: wanted.samples.filter(|_| wanted.samples_per_dataset.is_none()),
+                samples_per_dataset: wanted.samples_per_dataset,
+                data_file: wanted.files.clone(),
+                data_column: wanted.column.clone().unwrap_or_else(|| "text".to_owned()),
+                data_seed: wanted.seed,
+                ..SourceArgs::default()
+            };
+            let texts: Box<dyn TextSource> = Box::new(source.texts(&cache.acquisition(&hub, &data_dir)?)?);
+            Ok(texts)
+        })
+    }
+
     /// All that the role needs; gets the texts, which may take a while.
     ///
     /// # Errors

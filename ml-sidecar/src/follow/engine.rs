@@ -9,24 +9,24 @@ use std::{
     sync::Arc,
 };
 
-use pol_api::convert::{ChainEvent, ChainUpdate, Cursor, Head};
+use pol_api::convert::Cursor;
 use pol_core::{
     ModelHead, UpdateId,
     delta::{Change, Context, NORM_WINDOW},
-    model_head,
-    state::{Ancestry, FoldError, FollowError, Followed, Outcome, State, Transition, Undo, UndoError, ZeroReason, fold},
+    state::{Ancestry, FoldError, FollowError, Followed, Outcome, Shape, State, Transition, Undo, UndoError, ZeroReason, fold},
 };
 
 use super::{
+    joined::Doubt,
     rows::{Step, UpdateRow},
     store::{Ends, Store, StoreError},
     tip::{Event, Point, Tip},
 };
-use crate::adapter::{StateFileError, read_state, write_state};
+use crate::adapter::{StateFileError, read_state};
 
 const JOURNAL: &str = "journal.redb";
 /// Final updates after which the state file is written anew: a restart follows at most so many and those that are not final.
-const BASE_INTERVAL: u64 = 64;
+pub(super) const BASE_INTERVAL: u64 = 64;
 /// Final updates whose undos are kept: how far back a void may return. 0.4 GB for a model of 1.5 B.
 pub const UNDOS_KEPT: u64 = 1_024;
 
@@ -83,14 +83,16 @@ pub type Bytes<'a> = &'a dyn Fn(&UpdateId) -> Option<Vec<u8>>;
 #[derive(Debug)]
 pub struct Engine {
     pub(super) context: Context,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) store: Store,
     pub(super) ends: Ends,
     /// Shared with the last tip: a change makes a copy.
     pub(super) state: Arc<State>,
     /// Head of `state`.
     pub(super) head: ModelHead,
-    norms: Vec<u64>,
+    pub(super) norms: Vec<u64>,
+    /// Why this node must not ACK; see [`super::joined`].
+    pub(super) doubt: Option<Doubt>,
     /// Updates up to this one are known not to be a void that helps; see [`super::voids`].
     pub(super) looked: u64,
 }
@@ -112,10 +114,11 @@ impl Engine {
         };
         let (folder, head) = (folder.to_owned(), context.genesis_id.into());
         let state = Arc::new(state);
-        let mut engine = Self { context, folder, store, ends, state, head, norms: Vec::new(), looked: 0 };
+        let mut engine = Self { context, folder, store, ends, state, head, norms: Vec::new(), doubt: None, looked: 0 };
         engine.redo()?;
         engine.head = engine.head_at(engine.ends.applied)?;
         engine.norms = engine.norms_at(engine.ends.applied)?;
+        engine.doubt = engine.count_doubt()?;
         Ok(engine)
     }
 
@@ -132,6 +135,11 @@ impl Engine {
             Arc::make_mut(&mut self.state).undo(&Undo::new(step.after, step.before, self.store.redo(number)?)?)?;
         }
         Ok(())
+    }
+
+    /// The adapter's shape.
+    pub const fn shape(&self) -> Shape {
+        self.context.shape
     }
 
     /// Where the feed goes on.
@@ -159,7 +167,7 @@ impl Engine {
             behind: self.ends.updates.saturating_sub(self.ends.applied),
             missing: None,
             chain_head: self.head_at(self.ends.updates)?,
-            confirmed: true,
+            confirmed: self.doubt.is_none(),
         })
     }
 
@@ -173,80 +181,6 @@ impl Engine {
     /// Whether the update that is followed next is final.
     pub const fn next_is_final(&self) -> bool {
         self.ends.finalized > self.ends.applied
-    }
-
-    /// Takes an event of the feed in, durably.
-    ///
-    /// # Errors
-    /// [`EngineError::Feed`]: it is not taken in; open the feed again, from [`Self::cursor`]. The others end the process.
-    pub fn take(&mut self, event: &ChainEvent) -> Result<Vec<Event>, EngineError> {
-        let cursor = event.advance(self.ends.cursor);
-        match event {
-            ChainEvent::Update(update) => self.take_update(update, cursor),
-            ChainEvent::Reverted(head) => self.take_revert(head, cursor),
-            ChainEvent::Finalized(head) => self.take_finality(head.updates, head.model_head, cursor),
-        }
-    }
-
-    fn take_update(&mut self, update: &ChainUpdate, cursor: Cursor) -> Result<Vec<Event>, EngineError> {
-        let number = self.ends.updates.saturating_add(1);
-        let head = model_head::child(self.head_at(self.ends.updates)?, update.update_id);
-        if (update.number, update.model_head) != (number, head) {
-            let (found, found_head) = (update.number, update.model_head);
-            return Err(EngineError::Feed(format!("update {found} with head {found_head}, expected {number} with {head}")));
-        }
-        let row = UpdateRow { update_id: update.update_id, head, block: update.block, timestamp: update.timestamp };
-        let finalized = if update.finalized { number } else { self.ends.finalized };
-        self.store.append(number, &row, cursor, finalized)?;
-        (self.ends.updates, self.ends.finalized, self.ends.cursor) = (number, finalized, Some(cursor));
-        Ok(Vec::new())
-    }
-
-    fn take_revert(&mut self, to: &Head, cursor: Cursor) -> Result<Vec<Event>, EngineError> {
-        let (number, ends) = (to.updates, self.ends);
-        if number > ends.updates || self.head_at(number)? != to.model_head {
-            return Err(EngineError::Feed(format!("a revert to update {number} with head {}, which is none", to.model_head)));
-        }
-        if number < ends.finalized {
-            return Err(EngineError::Feed(format!("a revert to update {number}, but {} are final", ends.finalized)));
-        }
-        let mut applied = ends.applied;
-        while applied > number {
-            let step = self.store.step(applied)?;
-            let old = self.store.undo(applied)?.ok_or(StoreError::Row { number: applied, what: "undo" })?;
-            Arc::make_mut(&mut self.state).undo(&Undo::new(step.before, step.after, old)?)?;
-            applied = step.from;
-        }
-        self.store.revert_to(number, cursor)?;
-        self.ends = Ends { updates: number, applied, cursor: Some(cursor), ..ends };
-        self.looked = 0;
-        if applied == ends.applied {
-            return Ok(Vec::new());
-        }
-        self.head = self.head_at(applied)?;
-        self.norms = self.norms_at(applied)?;
-        Ok(vec![Event::Reverted { to_head: self.head, number: applied }])
-    }
-
-    fn take_finality(&mut self, number: u64, head: ModelHead, cursor: Cursor) -> Result<Vec<Event>, EngineError> {
-        if number > self.ends.updates || self.head_at(number)? != head {
-            return Err(EngineError::Feed(format!("update {number} with head {head} is final, but it is none of the chain's")));
-        }
-        let before = self.ends.finalized;
-        if number < before {
-            return Ok(Vec::new());
-        }
-        self.store.finalize(number, cursor)?;
-        (self.ends.finalized, self.ends.cursor) = (number, Some(cursor));
-        self.finalized_events(before.saturating_add(1)..=number.min(self.ends.applied))
-    }
-
-    pub(super) fn finalized_events(&self, numbers: std::ops::RangeInclusive<u64>) -> Result<Vec<Event>, EngineError> {
-        if numbers.is_empty() {
-            return Ok(Vec::new());
-        }
-        let event = |(number, row): (u64, UpdateRow)| Event::Finalized { update_id: row.update_id, head: row.head, number };
-        Ok(self.store.updates(numbers)?.into_iter().map(event).collect())
     }
 
     /// Follows the next update, if its bytes are here.
@@ -299,7 +233,7 @@ impl Engine {
         back: &[Undo],
         used: Vec<UpdateId>,
     ) -> Result<Advanced, EngineError> {
-        let from = self.ends.applied;
+        let (from, parent) = (self.ends.applied, self.head_at(number.saturating_sub(1))?);
         let followed = match (transition, back) {
             // A void over updates that nobody has can return to the very state that is here.
             (Transition::ReturnTo(_), []) => {
@@ -324,62 +258,11 @@ impl Engine {
         if let Outcome::Zero(reason) = &followed.outcome {
             log_zero(row.update_id, reason);
         }
-        let mut events = vec![Event::Applied { update_id: row.update_id, head: row.head, number }];
+        let (root, certified) = (followed.root, self.store.certified(number)?);
+        self.compare(number, root, certified)?;
+        let mut events = vec![Event::Applied { update_id: row.update_id, parent, head: row.head, number, root, certified }];
         events.extend(self.finalized_events(number..=number.min(self.ends.finalized))?);
         Ok(Advanced::Applied { events, used, outcome: followed.outcome })
-    }
-
-    /// Writes the state file anew when many updates became final since: off every path that has a deadline.
-    ///
-    /// # Errors
-    /// [`EngineError::Store`], [`EngineError::StateFile`].
-    pub fn settle(&mut self) -> Result<bool, EngineError> {
-        let number = self.on_path(self.ends.finalized.min(self.ends.applied))?;
-        if number < self.ends.base.saturating_add(BASE_INTERVAL) {
-            return Ok(false);
-        }
-        let (mut state, mut at) = (State::clone(&self.state), self.ends.applied);
-        while at > number {
-            let step = self.store.step(at)?;
-            let old = self.store.undo(at)?.ok_or(StoreError::Row { number: at, what: "undo" })?;
-            state.undo(&Undo::new(step.before, step.after, old)?)?;
-            at = step.from;
-        }
-        write_state(&state, &state_file(&self.folder, number))?;
-        self.store.set_base(number, number.saturating_sub(UNDOS_KEPT))?;
-        let old = std::mem::replace(&mut self.ends.base, number);
-        if old > 0 {
-            // Only room on the disk hangs on it.
-            let _ = fs::remove_file(state_file(&self.folder, old));
-        }
-        Ok(true)
-    }
-
-    /// The newest update up to `number` whose state was known: what a void jumped over was not.
-    fn on_path(&self, number: u64) -> Result<u64, EngineError> {
-        let mut at = self.ends.applied;
-        while at > number {
-            at = self.store.step(at)?.from;
-        }
-        Ok(at)
-    }
-
-    pub(super) fn head_at(&self, number: u64) -> Result<ModelHead, EngineError> {
-        match number {
-            0 => Ok(self.context.genesis_id.into()),
-            number => Ok(self.store.update(number)?.head),
-        }
-    }
-
-    fn norms_at(&self, number: u64) -> Result<Vec<u64>, EngineError> {
-        let (mut norms, mut number) = (Vec::new(), number);
-        while number > 0 && norms.len() < NORM_WINDOW {
-            let step = self.store.step(number)?;
-            norms.extend(step.norm);
-            number = step.from;
-        }
-        norms.reverse();
-        Ok(norms)
     }
 }
 
@@ -387,10 +270,10 @@ fn log_zero(update_id: UpdateId, reason: &ZeroReason) {
     tracing::warn!(target: "polai::sidecar", %update_id, %reason, "an accepted update adds zero");
 }
 
-fn state_file(folder: &Path, number: u64) -> PathBuf {
+pub(super) fn state_file(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("state-{number}.pols"))
 }
 
 #[cfg(test)]
 #[path = "engine_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
+use pol_api::convert::{ChainEvent, ChainUpdate, Head};
 use pol_core::{
     GenesisId, Hash32,
     delta::{Claims, Profile, encode_exact, encode_merge, encode_void},
-    sha256,
-    state::Shape,
+    model_head, sha256,
 };
 
 use super::*;
@@ -64,7 +64,21 @@ impl Script {
         let model_head = model_head::child(self.head(), update_id);
         self.chain.push((update_id, model_head));
         let (block, number) = (self.block(), self.chain.len() as u64);
-        ChainEvent::Update(ChainUpdate { block, update_id, model_head, number, timestamp: 9, finalized: false })
+        ChainEvent::Update(ChainUpdate {
+            block,
+            update_id,
+            model_head,
+            number,
+            timestamp: 9,
+            finalized: false,
+            result_root: None,
+        })
+    }
+
+    /// The same, with a certificate that names the right root.
+    pub(crate) fn certify(&mut self, update_id: UpdateId) -> ChainEvent {
+        let ChainEvent::Update(update) = self.accept(update_id) else { unreachable!() };
+        ChainEvent::Update(ChainUpdate { result_root: Some(self.fresh().root()), ..update })
     }
 
     /// Drops all but the first `keep` updates.

@@ -5,16 +5,23 @@
 //! rules in the chain's order; while an update's bytes are out of reach nothing is decided (section 6 of docs/PROTOCOL.md).
 //!
 //! # What it does not protect against
-//! The execution client is believed in what is canonical and final: it is this machine's.
+//! The execution client is believed in what is canonical and final, and in what certificates say: it is this machine's.
 
 mod engine;
+mod joined;
+mod larder;
 mod rows;
 mod run;
+mod settle;
+mod snapshots;
 mod store;
+mod taking;
 mod tip;
 mod voids;
 
 pub use engine::{Advanced, Bytes, Engine, EngineError, UNDOS_KEPT};
-pub use run::{Parts, open, provide, run};
+pub use larder::provide;
+pub use run::{Parts, open, run};
+pub use snapshots::{Offer, Rule, offer};
 pub use store::StoreError;
 pub use tip::{Event, FOLLOWED_MAX, Follower, Missing, Placed, Point, Publisher, Tip};

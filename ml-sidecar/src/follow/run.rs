@@ -1,16 +1,15 @@
 //! The follower's task: the feed in, bytes from pol-dht in, tips out.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pol_api::{
-    client::{self, CallError},
-    convert::{ChainEvent, Cursor, View, WatchUpdates},
+    convert::{ChainEvent, Cursor, SnapshotWanted, View, WatchUpdates},
     execution::v1::{WatchUpdatesRequest, WatchUpdatesResponse},
     serve,
     tonic::{Status, Streaming, transport::Channel},
 };
-use pol_core::UpdateId;
+use pol_core::{ResultRoot, UpdateId};
 use pol_kit::{
     clock::Clock,
     exit::Exit,
@@ -18,24 +17,20 @@ use pol_kit::{
     tasks::Tasks,
     telemetry::{self, Stage},
 };
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
     time::{Instant, sleep_until},
 };
 
 use super::{
     engine::{Advanced, Engine, EngineError},
+    larder::Larder,
+    snapshots::{Joined, Joiner, Offer, Rule},
     tip::{Event, Missing, Publisher},
 };
 use crate::link::Link;
 
-/// Containers that are kept while they may be asked for: 10 MB.
-const LARDER: usize = 64;
-/// Containers that are fetched at once.
-const FETCHES: usize = 4;
-/// Pauses between two tries to fetch bytes that are nowhere: the first, the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// Applying should take no longer than this (milliseconds): else one line says so.
 const APPLY_MS: u128 = 100;
 
@@ -52,6 +47,12 @@ pub struct Parts {
     pub dht: Channel,
     /// Containers that this node has to offer to others.
     pub provide: mpsc::Sender<Bytes>,
+    /// Snapshots that it has to offer to others.
+    pub offers: mpsc::Sender<Offer>,
+    /// When snapshots are made and joined from.
+    pub rule: Rule,
+    /// Updates that did not give the root of their certificate.
+    pub mismatches: Counter,
     /// For supervisors.
     pub health: Health,
     /// The time.
@@ -63,16 +64,35 @@ pub struct Parts {
 /// # Errors
 /// The journal's: nothing outside this process ends it.
 pub async fn run(tasks: Tasks, parts: Parts) -> Result<(), Exit> {
-    let Parts { engine, publisher, feed, dht, provide, health, clock } = parts;
+    let Parts { engine, publisher, feed, dht, provide, offers, rule, mismatches, health, clock } = parts;
     let mut feed = Feed { channel: feed, stream: None, link: Link::new("feed", health.clone()) };
-    let mut larder =
-        Larder { dht, held: BTreeMap::new(), resting: BTreeMap::new(), fetching: JoinSet::new(), under_way: Vec::new() };
-    let mut worker = Worker { tasks, engine: Some(engine), publisher, provide, health, behind: false, missing: None };
+    let mut joiner = Joiner::new(dht.clone(), rule, engine.shape());
+    let mut larder = Larder::new(dht);
+    let mut worker = Worker {
+        tasks,
+        engine: Some(engine),
+        publisher,
+        provide,
+        offers,
+        offered: 0,
+        rule,
+        mismatches,
+        health,
+        behind: false,
+        missing: None,
+    };
+    // A restart may have come between a contradiction and what follows from it.
+    worker.abandon().await?;
     loop {
         let wanted = worker.apply_all(&mut larder).await?;
         larder.fetch(&wanted);
         worker.say_missing(wanted.first().filter(|id| larder.resting.contains_key(id)).copied(), clock.unix_millis());
-        let retry = larder.next_retry();
+        worker.offer().await?;
+        if joiner.is_due() {
+            let stuck = worker.missing.is_some_and(|missing| rule.is_stuck(missing.since_unix_ms, clock.unix_millis()));
+            joiner.begin(worker.wanted(stuck).await?);
+        }
+        let (retry, look) = (larder.next_retry(), joiner.next_look());
         tokio::select! {
             event = feed.next(worker.cursor()) => {
                 if let Err(error) = worker.take(event).await? {
@@ -80,7 +100,9 @@ pub async fn run(tasks: Tasks, parts: Parts) -> Result<(), Exit> {
                 }
             }
             Some(fetched) = larder.fetching.join_next() => larder.take(fetched.map_err(Exit::from)?),
+            Some(joined) = joiner.joined() => worker.join(joined?).await?,
             () = sleep_until(retry), if !wanted.is_empty() => {}
+            () = sleep_until(look), if !wanted.is_empty() => {}
         }
     }
 }
@@ -132,70 +154,17 @@ impl Feed {
     }
 }
 
-/// Containers on their way and here.
-struct Larder {
-    dht: Channel,
-    held: BTreeMap<UpdateId, Bytes>,
-    /// Not found: when to ask again, and the pause after that.
-    resting: BTreeMap<UpdateId, (Instant, Duration)>,
-    fetching: JoinSet<(UpdateId, Result<Vec<u8>, CallError>)>,
-    under_way: Vec<UpdateId>,
-}
-
-impl Larder {
-    /// Begins to fetch what is wanted, in that order, as far as there is room.
-    fn fetch(&mut self, wanted: &[UpdateId]) {
-        self.resting.retain(|id, _| wanted.contains(id));
-        let now = Instant::now();
-        for id in wanted {
-            let rests = self.resting.get(id).is_some_and(|(until, _)| *until > now);
-            if self.fetching.len() >= FETCHES || rests || self.under_way.contains(id) || self.held.contains_key(id) {
-                continue;
-            }
-            self.under_way.push(*id);
-            let (id, mut client) = (*id, serve::dht_client(self.dht.clone()));
-            self.fetching.spawn(async move { (id, client::fetch_delta(&mut client, id).await) });
-        }
-    }
-
-    /// When the next one that was not found is asked for again.
-    fn next_retry(&self) -> Instant {
-        let far = Instant::now() + PAUSES.1;
-        self.resting.iter().filter(|(id, _)| !self.under_way.contains(id)).map(|(_, (until, _))| *until).min().unwrap_or(far)
-    }
-
-    fn take(&mut self, (id, fetched): (UpdateId, Result<Vec<u8>, CallError>)) {
-        self.under_way.retain(|other| *other != id);
-        match fetched {
-            Ok(bytes) => {
-                if self.resting.remove(&id).is_some() {
-                    tracing::info!(target: "polai::sidecar", update_id = %id, "the bytes are here");
-                }
-                while self.held.len() >= LARDER {
-                    self.held.pop_first();
-                }
-                self.held.insert(id, bytes.into());
-            }
-            Err(error) => {
-                let pause = match self.resting.get(&id) {
-                    Some((_, pause)) => pause.saturating_mul(2).min(PAUSES.1),
-                    None => {
-                        tracing::warn!(target: "polai::sidecar", update_id = %id, %error, "an accepted update's bytes are out of reach: waiting");
-                        PAUSES.0
-                    }
-                };
-                self.resting.insert(id, (Instant::now() + pause, pause));
-            }
-        }
-    }
-}
-
 struct Worker {
     tasks: Tasks,
     /// Away only while it works on a thread that may block.
     engine: Option<Engine>,
     publisher: Publisher,
     provide: mpsc::Sender<Bytes>,
+    offers: mpsc::Sender<Offer>,
+    /// Number of the newest snapshot that was made.
+    offered: u64,
+    rule: Rule,
+    mismatches: Counter,
     health: Health,
     behind: bool,
     missing: Option<Missing>,
@@ -263,11 +232,58 @@ impl Worker {
                         let _ = self.provide.try_send(bytes);
                     }
                     self.with(Engine::settle).await??;
+                    self.abandon().await?;
                 }
                 (Advanced::Missing(wanted), _) => return Ok(wanted),
                 _ => return Ok(Vec::new()),
             }
         }
+    }
+
+    /// Throws a snapshot away that a certificate contradicts.
+    async fn abandon(&mut self) -> Result<(), Exit> {
+        let abandoned = self.with(|engine| engine.abandon()?.map(|event| engine.tip().map(|tip| (tip, event))).transpose());
+        if let Some((tip, event)) = abandoned.await?? {
+            self.tell(tip, &[event]);
+        }
+        Ok(())
+    }
+
+    /// Which snapshots would help on: when the state is far behind, or stuck.
+    async fn wanted(&mut self, stuck: bool) -> Result<Vec<SnapshotWanted>, Exit> {
+        let (interval, least) = (self.rule.interval, if stuck { 1 } else { self.rule.far });
+        Ok(self.with(move |engine| engine.wanted(interval, least)).await??)
+    }
+
+    /// A snapshot came.
+    async fn join(&mut self, (wanted, manifest, state): Joined) -> Result<(), Exit> {
+        let joined = self.with(move |engine| {
+            let taken = engine.join(&wanted, &manifest, state)?;
+            Ok((taken.then(|| engine.tip()).transpose()?, engine.known(super::FOLLOWED_MAX as u64)?))
+        });
+        if let (Some(tip), known) = joined.await?? {
+            let (number, head, root) = (tip.number, tip.head, tip.root);
+            tracing::warn!(
+                target: "polai::sidecar", number, %head, %root,
+                "joined from a snapshot: no ACK until 8 later updates gave the roots of their certificates"
+            );
+            self.publisher.remember(known);
+            self.missing = None;
+            self.tell(tip, &[]);
+        }
+        Ok(())
+    }
+
+    /// Makes the snapshot that is due, for other nodes.
+    async fn offer(&mut self) -> Result<(), Exit> {
+        let (interval, offered) = (self.rule.interval, self.offered);
+        let due = self.engine.as_ref().and_then(|engine| engine.due(interval)).filter(|due| *due > offered);
+        let (Some(number), Ok(place)) = (due, self.offers.clone().try_reserve_owned()) else { return Ok(()) };
+        self.offered = number;
+        if let Some((head, manifest, state)) = self.with(move |engine| engine.snapshot(number)).await?? {
+            place.send(Offer { head, manifest, state });
+        }
+        Ok(())
     }
 
     /// Tells of an update that was asked for in vain, or that none is any more.
@@ -287,7 +303,13 @@ impl Worker {
         tip.missing = self.missing;
         for event in events {
             match event {
-                Event::Applied { update_id, .. } => telemetry::update(Stage::Applied, &update_id.0),
+                Event::Applied { update_id, number, root, certified, .. } => {
+                    telemetry::update(Stage::Applied, &update_id.0);
+                    if let Some(certified) = certified.filter(|certified| certified != root) {
+                        self.mismatches.inc();
+                        log_mismatch(*update_id, *number, *root, certified);
+                    }
+                }
                 Event::Finalized { update_id, .. } => telemetry::update(Stage::Finalized, &update_id.0),
                 Event::Reverted { to_head, number } => {
                     tracing::info!(target: "polai::sidecar", head = %to_head, number, "reorg: the state went back");
@@ -305,27 +327,14 @@ impl Worker {
     }
 }
 
-/// Offers containers to other nodes through pol-dht: what decided an update can be fetched here.
-///
-/// # Errors
-/// Never; it ends when nothing can come any more.
-pub async fn provide(dht: Channel, mut outgoing: mpsc::Receiver<Bytes>, health: Health) -> Result<(), Exit> {
-    let mut link = Link::new("dht-provide", health);
-    while let Some(bytes) = outgoing.recv().await {
-        loop {
-            match client::publish_delta(&mut serve::dht_client(dht.clone()), &bytes, None).await {
-                Ok(_) => break link.works(),
-                // Finalized bytes that are no container of this chain add zero; pol-dht does not hold such.
-                Err(CallError::Refused(status)) if is_final(&status) => break,
-                Err(error) => link.failed(&error).await,
-            }
-        }
-    }
-    Ok(())
-}
-
-fn is_final(status: &Status) -> bool {
-    pol_api::status::Reason::of(status).is_some_and(|reason| !reason.may_heal())
+/// Section 6: the fold wins. Whose fault it is, the next certificates tell.
+fn log_mismatch(update_id: UpdateId, number: u64, root: ResultRoot, certified: ResultRoot) {
+    tracing::error!(
+        target: "polai::sidecar", %update_id, number, %root, %certified,
+        "RESULT ROOT MISMATCH: the certificate names another root than this node's fold, which stands; no ACK until 8 later updates in a row agree. \
+         If they do, that quorum signed a wrong root: keep its block as evidence. If they do not, this node's state or machine is at fault: stop it, \
+         test memory and disk, remove sidecar/state, start again"
+    );
 }
 
 /// The engine of a folder and its publisher.

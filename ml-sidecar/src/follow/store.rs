@@ -3,10 +3,13 @@
 //! # Contract
 //! A function that returns has synced what it wrote; after a crash the journal is as before or after the call.
 
+#[path = "store_snapshots.rs"]
+mod snapshots;
+
 use std::path::Path;
 
 use pol_api::convert::Cursor;
-use pol_core::{GenesisId, Hash32, ModelHead};
+use pol_core::{GenesisId, Hash32, ModelHead, ResultRoot};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::rows::{STEP_BYTES, Step, UPDATE_BYTES, UpdateRow, pairs_of_bytes, pairs_to_bytes};
@@ -21,6 +24,12 @@ const STEPS: TableDefinition<'_, u64, &[u8; STEP_BYTES]> = TableDefinition::new(
 const UNDO: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("undo");
 /// Number -> values after it; of those that the base does not hold.
 const REDO: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("redo");
+/// Number -> root that the certificate of the block names.
+const CERTIFIED: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("certified");
+/// Roots of snapshots that turned out to be wrong.
+const REFUSED: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("refused");
+/// Place, oldest first -> norm that the snapshot which was joined from says.
+const NORMS: TableDefinition<'_, u64, u64> = TableDefinition::new("norms");
 /// Name -> number.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// Name -> hash.
@@ -30,6 +39,8 @@ const SCHEMA: &str = "schema";
 const VERSION: u64 = 1;
 const FINALIZED: &str = "finalized";
 const BASE: &str = "base";
+const JOINED: &str = "joined";
+const DOUBT: &str = "doubt";
 const HEIGHT: &str = "height";
 const GENESIS: &str = "genesis_id";
 const BLOCK: &str = "block_hash";
@@ -86,6 +97,10 @@ pub(super) struct Ends {
     pub(super) finalized: u64,
     /// The one whose state is in the state file; 0: none, the chain's first state.
     pub(super) base: u64,
+    /// The one whose state came with a snapshot; 0: none, everything was folded. Nothing is known of what was before.
+    pub(super) joined: u64,
+    /// This node must not ACK until so many certificates after this update agree.
+    pub(super) doubt: Option<u64>,
     /// Where the feed goes on.
     pub(super) cursor: Option<Cursor>,
 }
@@ -121,6 +136,9 @@ impl Store {
             write.open_table(STEPS)?;
             write.open_table(UNDO)?;
             write.open_table(REDO)?;
+            write.open_table(CERTIFIED)?;
+            write.open_table(REFUSED)?;
+            write.open_table(NORMS)?;
         }
         write.commit()?;
         Ok(Self { database })
@@ -133,9 +151,13 @@ impl Store {
         let number = |name| Ok::<_, StoreError>(numbers.get(name)?.map(|found| found.value()));
         let block_hash = names.get(BLOCK)?.map(|found| Hash32(*found.value()));
         let cursor = number(HEIGHT)?.zip(block_hash).map(|(height, block_hash)| Cursor { height, block_hash });
+        let (joined, followed) =
+            (number(JOINED)?.unwrap_or_default(), read.open_table(STEPS)?.last()?.map(|(key, _)| key.value()));
         Ok(Ends {
+            joined,
+            doubt: number(DOUBT)?,
             updates: read.open_table(UPDATES)?.last()?.map_or(0, |(key, _)| key.value()),
-            applied: read.open_table(STEPS)?.last()?.map_or(0, |(key, _)| key.value()),
+            applied: followed.unwrap_or(joined),
             finalized: number(FINALIZED)?.unwrap_or_default(),
             base: number(BASE)?.unwrap_or_default(),
             cursor,
@@ -183,11 +205,21 @@ impl Store {
     }
 
     /// The next canonical update.
-    pub(super) fn append(&self, number: u64, row: &UpdateRow, cursor: Cursor, finalized: u64) -> Result<(), StoreError> {
+    pub(super) fn append(
+        &self,
+        number: u64,
+        row: &UpdateRow,
+        cursor: Cursor,
+        finalized: u64,
+        certified: Option<ResultRoot>,
+    ) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         write.open_table(UPDATES)?.insert(number, &row.to_bytes())?;
         write.open_table(HEADS)?.insert(&row.head.0, number)?;
         write.open_table(NUMBERS)?.insert(FINALIZED, finalized)?;
+        if let Some(root) = certified {
+            write.open_table(CERTIFIED)?.insert(number, &root.0)?;
+        }
         put_cursor(&write, cursor)?;
         Ok(write.commit()?)
     }
@@ -203,6 +235,7 @@ impl Store {
             }
             write.open_table(STEPS)?.retain_in(above.clone(), |_, _| false)?;
             write.open_table(UNDO)?.retain_in(above.clone(), |_, _| false)?;
+            write.open_table(CERTIFIED)?.retain_in(above.clone(), |_, _| false)?;
             write.open_table(REDO)?.retain_in(above, |_, _| false)?;
         }
         put_cursor(&write, cursor)?;

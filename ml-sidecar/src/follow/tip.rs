@@ -100,10 +100,16 @@ pub enum Event {
     Applied {
         /// The update.
         update_id: UpdateId,
+        /// Model head that it applies to.
+        parent: ModelHead,
         /// Model head after it.
         head: ModelHead,
         /// Which update of the chain it is, from 1.
         number: u64,
+        /// Root of the state after it.
+        root: ResultRoot,
+        /// Root that its certificate names, where the feed says so.
+        certified: Option<ResultRoot>,
     },
     /// The state went back, in a reorg: all updates above are not part of it any more.
     Reverted {
@@ -216,24 +222,15 @@ impl Publisher {
     /// Updates that were part of the state before this process began.
     pub fn remember(&self, updates: impl IntoIterator<Item = (u64, UpdateId)>) {
         for (number, update_id) in updates {
-            self.place(&Event::Applied { update_id, head: ModelHead::default(), number });
+            self.numbered(update_id, number);
         }
     }
 
     fn place(&self, event: &Event) {
-        let mut numbers = self.places.lock();
         match event {
-            Event::Applied { update_id, number, .. } => {
-                numbers.0.insert(*update_id, *number);
-                numbers.1.insert(*number, *update_id);
-                while numbers.1.len() > FOLLOWED_MAX {
-                    let Some((number, oldest)) = numbers.1.pop_first() else { break };
-                    if numbers.0.get(&oldest) == Some(&number) {
-                        numbers.0.remove(&oldest);
-                    }
-                }
-            }
+            Event::Applied { update_id, number, .. } => self.numbered(*update_id, *number),
             Event::Reverted { number, .. } => {
+                let mut numbers = self.places.lock();
                 for (number, gone) in numbers.1.split_off(&number.saturating_add(1)) {
                     if numbers.0.get(&gone) == Some(&number) {
                         numbers.0.remove(&gone);
@@ -241,6 +238,18 @@ impl Publisher {
                 }
             }
             Event::Finalized { .. } => {}
+        }
+    }
+
+    fn numbered(&self, update_id: UpdateId, number: u64) {
+        let mut numbers = self.places.lock();
+        numbers.0.insert(update_id, number);
+        numbers.1.insert(number, update_id);
+        while numbers.1.len() > FOLLOWED_MAX {
+            let Some((number, oldest)) = numbers.1.pop_first() else { break };
+            if numbers.0.get(&oldest) == Some(&number) {
+                numbers.0.remove(&oldest);
+            }
         }
     }
 }
@@ -257,7 +266,8 @@ mod tests {
     }
 
     fn applied(number: u64) -> Event {
-        Event::Applied { update_id: UpdateId([number as u8; 32]), head: ModelHead([0; 32]), number }
+        let (update_id, head, root) = (UpdateId([number as u8; 32]), ModelHead([0; 32]), ResultRoot([0; 32]));
+        Event::Applied { update_id, parent: head, head, number, root, certified: None }
     }
 
     #[tokio::test]

@@ -17,6 +17,10 @@ impl Engine {
         let goal = self.store.number_of(target)?.unwrap_or_default();
         let (mut back, mut at) = (Vec::new(), self.ends.applied);
         while at > goal {
+            if at == self.ends.joined {
+                tracing::error!(target: "polai::sidecar", update = at, %target, "a void returns to before the snapshot that this node joined from: waiting");
+                return Ok(None);
+            }
             let step = self.store.step(at)?;
             let Some(old) = self.store.undo(at)? else {
                 tracing::error!(target: "polai::sidecar", update = at, %target, "a void returns further back than undos are kept: waiting");

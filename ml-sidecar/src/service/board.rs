@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use pol_api::{
@@ -37,11 +40,14 @@ pub(crate) struct Board {
     held: Arc<Mutex<Held>>,
     live: broadcast::Sender<Verdict>,
     places: Arc<Semaphore>,
+    /// This machine contradicted itself: no ACK any more.
+    distrusted: Arc<AtomicBool>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { held: Arc::default(), live: broadcast::channel(WATCH_QUEUE).0, places: Arc::new(Semaphore::new(WATCHES)) }
+        let (live, _) = broadcast::channel(WATCH_QUEUE);
+        Self { held: Arc::default(), live, places: Arc::new(Semaphore::new(WATCHES)), distrusted: Arc::default() }
     }
 }
 
@@ -70,6 +76,16 @@ impl Board {
         held.order.push_back(key);
         // Told under the lock that a new watcher takes: it misses nothing and sees nothing twice.
         let _ = self.live.send(verdict);
+    }
+
+    /// No ACK of this process is worth anything from now on.
+    pub(crate) fn distrust(&self) {
+        self.distrusted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this machine never contradicted itself.
+    pub(crate) fn is_trusted(&self) -> bool {
+        !self.distrusted.load(Ordering::Relaxed)
     }
 
     /// The verdict about an update on a head.

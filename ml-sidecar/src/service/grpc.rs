@@ -6,12 +6,14 @@ use pol_api::{
     common::v1::{Alarm, BuildInfo, Severity},
     convert, limits,
     sidecar::{
-        Verdict,
+        Verdict, aggregate,
         model::{AdapterFormat, Validate, Validated, export_messages},
+        order::TrainOrder,
         v1::{
-            Dataset, DatasetsRequest, DatasetsResponse, ExportAdapterRequest, ExportAdapterResponse, ModelStateRequest,
-            ModelStateResponse, SelfTest, StatusRequest, StatusResponse, StopTrainingRequest, StopTrainingResponse, TrainRequest,
-            TrainResponse, ValidateRequest, ValidateResponse, VerdictsRequest, VerdictsResponse, sidecar_server,
+            AggregateRequest, AggregateResponse, Dataset, DatasetsRequest, DatasetsResponse, ExportAdapterRequest,
+            ExportAdapterResponse, ModelStateRequest, ModelStateResponse, SelfTest, StatusRequest, StatusResponse,
+            StopTrainingRequest, StopTrainingResponse, TrainRequest, TrainResponse, ValidateRequest, ValidateResponse,
+            VerdictsRequest, VerdictsResponse, sidecar_server,
         },
     },
     status::Reason,
@@ -34,7 +36,7 @@ use super::{
 use crate::{data::DATASETS, follow::Tip, trainer::Phase};
 
 /// Of the time that a call has, what fetching may take.
-const FETCH: Duration = Duration::from_secs(10);
+pub(super) const FETCH: Duration = Duration::from_secs(10);
 /// And judging, seconds.
 const JUDGE_SECONDS: f64 = 15.0;
 
@@ -42,7 +44,7 @@ const JUDGE_SECONDS: f64 = 15.0;
 #[derive(Debug, Clone)]
 pub(crate) struct Service(pub(crate) Arc<Shared>);
 
-fn place(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Status> {
+pub(super) fn place(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Status> {
     let refused = |_| Reason::Quota.refuse(format!("{what}: as many as there may be are under way"));
     Arc::clone(places).try_acquire_owned().map_err(refused)
 }
@@ -133,6 +135,12 @@ impl sidecar_server::Sidecar for Service {
         Ok(Response::new((&validated).into()))
     }
 
+    async fn aggregate(&self, request: Request<AggregateRequest>) -> Result<Response<AggregateResponse>, Status> {
+        let _place = place(&self.0.validations, "judgements on demand")?;
+        let aggregated = super::aggregate::run(&self.0, &aggregate::wanted(request.get_ref())?).await?;
+        Ok(Response::new((&aggregated).into()))
+    }
+
     async fn model_state(&self, _request: Request<ModelStateRequest>) -> Result<Response<ModelStateResponse>, Status> {
         let state = model_state(&self.0.follower.now());
         Ok(Response::new(ModelStateResponse { state: Some((&state).into()) }))
@@ -163,8 +171,7 @@ impl sidecar_server::Sidecar for Service {
     async fn train(&self, request: Request<TrainRequest>) -> Result<Response<Self::TrainStream>, Status> {
         let control = self.0.control()?;
         let held = place(&self.0.trainings, "readers of the training")?;
-        let rounds = request.get_ref().rounds;
-        control.start(Some(rounds).filter(|rounds| *rounds > 0));
+        control.begin(self.0.order(TrainOrder::try_from(request.into_inner())?).await?);
         let events = training::events(control.progress(), self.0.tasks.token());
         Ok(Response::new(Box::pin(events.map(move |event| {
             let _held = &held;

@@ -188,7 +188,7 @@ impl Keeper {
             // Other candidates wait until the state is known, or they are late.
             Err(_) => return Some(now_ms.saturating_add(VOID_RETRY_MS)),
         };
-        if !self.voids.is_due(tip, now_ms) {
+        if !self.voids.is_due(tip, now_ms) || !self.board.is_trusted() {
             return Some(now_ms.saturating_add(VOID_RETRY_MS));
         }
         if !self.store(candidate, &[bytes]).await {
@@ -215,7 +215,10 @@ impl Keeper {
         self.measured.gate_seconds.observe(judgement.seconds);
         judgement.log();
         telemetry::update(Stage::Gated, &update_id.0);
-        let decision = decision(&judgement, tip);
+        let decision = match decision(&judgement, tip) {
+            Decision::Ack(_) if !self.board.is_trusted() => Decision::Abstain,
+            decision => decision,
+        };
         if matches!(decision, Decision::Ack(_)) && !self.store(candidate, &containers).await {
             // What is ACKed must be here first. The announcement comes again, or its time is over.
             tracing::warn!(target: "polai::gate", %update_id, "no ACK: pol-dht does not take the bytes");

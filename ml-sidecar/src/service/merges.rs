@@ -11,8 +11,8 @@ use pol_api::{
 };
 use pol_core::{
     Hash32, ModelHead, UpdateId,
-    aggregate::{Choice, Input, MergePlan, aggregate},
-    delta::{CheckedDelta, Claims, EncodeError, encode_merge},
+    aggregate::{Choice, Input, MergePlan, Rule, aggregate},
+    delta::{Change, CheckedDelta, Claims, EncodeError, encode_merge},
     record::{Announcement, Envelope},
 };
 use pol_kit::{
@@ -55,28 +55,58 @@ pub(crate) enum OfferError {
     Call(#[from] CallError),
 }
 
+/// What section 15 decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decided {
+    /// None of them.
+    Nothing,
+    /// One of them, and the norm of its change.
+    Single(UpdateId, u64),
+    /// A merge.
+    Merge {
+        /// Its children, and their weights.
+        children: Vec<(UpdateId, u16)>,
+        /// Tokens that all of them saw.
+        tokens: u32,
+        /// Norm of its change.
+        norm: u64,
+    },
+}
+
+/// Decides which of the deltas goes on, alone or merged; merges are measured by the gate. None: the inputs do not fit each other, or the gate
+/// failed.
+pub(crate) async fn decide(judge: &Judge, tip: &Arc<Tip>, good: &[Good]) -> Option<(Rule, Decided)> {
+    let inputs: Vec<Input> =
+        (0_u64..).zip(good).map(|(first_seen, good)| Input { delta: good.delta.clone(), gain: good.gain, first_seen }).collect();
+    let runtime = tokio::runtime::Handle::current();
+    let (judge, of) = (judge.clone(), Arc::clone(tip));
+    // The rule asks for gains in the middle of its own work, which may take seconds: on a thread of its own.
+    let decided = judge.clone().blocking(move || {
+        let mut measure = |plan: &MergePlan<'_>| {
+            let judged = runtime.block_on(judge.judge(Arc::clone(&of), UpdateId::ZERO, plan.change(), MEASURE_SECONDS));
+            judged.ok().as_ref().and_then(gain)
+        };
+        let outcome = aggregate(&inputs, &mut measure).ok()?;
+        let decided = match &outcome.choice {
+            Choice::Nothing => Decided::Nothing,
+            Choice::Single(delta) => Decided::Single(delta.update_id(), Change::from((*delta).clone()).norm()),
+            Choice::Merge(plan) => Decided::Merge { children: plan.named(), tokens: tokens(plan), norm: plan.change().norm() },
+        };
+        Some((outcome.rule, decided))
+    });
+    decided.await.ok().flatten()
+}
+
+/// A merge's container, signed.
+pub(crate) fn container(tip: &Tip, children: &[(UpdateId, u16)], tokens: u32, key: &SigningKey) -> Result<Bytes, EncodeError> {
+    let claims = Claims { model_head: tip.head, slot: 0, samples: Hash32::ZERO, inner_steps: 0, tokens_seen: tokens };
+    Ok(encode_merge(&tip.context.genesis_id, &claims, children)?.sign(key).into_bytes().into())
+}
+
 impl Merges {
     /// Decides by section 15; a merge that wins is published as a candidate like any other.
     pub(crate) async fn run(&self, judge: &Judge, tip: &Arc<Tip>, good: &[Good], clock: &dyn Clock) {
-        let inputs: Vec<Input> = (0_u64..)
-            .zip(good)
-            .map(|(first_seen, good)| Input { delta: good.delta.clone(), gain: good.gain, first_seen })
-            .collect();
-        let runtime = tokio::runtime::Handle::current();
-        let (judge, of) = (judge.clone(), Arc::clone(tip));
-        // The rule asks for gains in the middle of its own work, which may take seconds: on a thread of its own.
-        let decided = judge.clone().blocking(move || {
-            let mut measure = |plan: &MergePlan<'_>| {
-                let judged = runtime.block_on(judge.judge(Arc::clone(&of), UpdateId::ZERO, plan.change(), MEASURE_SECONDS));
-                judged.ok().as_ref().and_then(gain)
-            };
-            let outcome = aggregate(&inputs, &mut measure).ok()?;
-            match &outcome.choice {
-                Choice::Merge(plan) => Some((outcome.rule, plan.named(), tokens(plan))),
-                Choice::Single(_) | Choice::Nothing => None,
-            }
-        });
-        let Ok(Some((rule, children, tokens))) = decided.await else { return };
+        let Some((rule, Decided::Merge { children, tokens, .. })) = decide(judge, tip, good).await else { return };
         match self.publish(tip, &children, tokens, clock).await {
             Ok(update_id) => {
                 tracing::info!(target: "polai::gate", %update_id, ?rule, children = children.len(), "a merge of good deltas is better than each: published");
@@ -93,8 +123,7 @@ impl Merges {
         tokens: u32,
         clock: &dyn Clock,
     ) -> Result<UpdateId, OfferError> {
-        let claims = Claims { model_head: tip.head, slot: 0, samples: Hash32::ZERO, inner_steps: 0, tokens_seen: tokens };
-        let container = encode_merge(&tip.context.genesis_id, &claims, children)?.sign(&self.key).into_bytes().into();
+        let container = container(tip, children, tokens, &self.key)?;
         // The children are here: each was ACKed.
         announce(&self.dht, &self.key, tip.context.genesis_id, tip.head, &container, clock).await
     }

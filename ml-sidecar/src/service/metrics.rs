@@ -52,6 +52,10 @@ pub(crate) struct Measured {
     pub(crate) held: Gauge,
     /// Readers of verdicts.
     pub(crate) watchers: Gauge,
+    /// Updates whose certificate names another root than the fold, and own ACKs with another root.
+    pub(crate) mismatches: Counter,
+    /// 1 while the state is not confirmed by certificates.
+    pub(crate) unconfirmed: Gauge,
 }
 
 impl Measured {
@@ -68,6 +72,8 @@ impl Measured {
             behind: Gauge::default(),
             held: Gauge::default(),
             watchers: Gauge::default(),
+            mismatches: Counter::default(),
+            unconfirmed: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("sidecar");
         registry.register("candidates", "Announced candidates, by what became of them", described(measured.candidates.0.clone()));
@@ -78,6 +84,10 @@ impl Measured {
         registry.register("finalized_updates", "Updates of the model state that are final", measured.finalized.clone());
         registry.register("updates_behind", "Accepted updates whose bytes are not here yet", measured.behind.clone());
         registry.register("verdicts_held", "Verdicts of the last hour", measured.held.clone());
+        let words = "Updates whose certificate names another root than this node";
+        registry.register("result_root_mismatches", words, measured.mismatches.clone());
+        let words = "1 while certificates do not confirm the model state: no ACKs then";
+        registry.register("unconfirmed", words, measured.unconfirmed.clone());
         registry.register("verdict_watchers", "Open streams of verdicts", measured.watchers.clone());
         measured
     }

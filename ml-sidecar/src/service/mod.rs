@@ -10,6 +10,7 @@
 //! # What it does not protect against
 //! Whoever reaches the port can call everything: it is for loopback.
 
+mod aggregate;
 mod board;
 mod container;
 mod export;
@@ -19,7 +20,9 @@ mod judge;
 mod keeper;
 mod merges;
 mod metrics;
+mod order;
 mod queue;
+mod review;
 mod shared;
 mod training;
 mod voids;
@@ -34,7 +37,7 @@ use std::{
 use ed25519_dalek::SigningKey;
 use pol_api::{
     serve,
-    sidecar::{self, v1::sidecar_server::SidecarServer},
+    sidecar::{self, order::TextsWanted, v1::sidecar_server::SidecarServer},
     tonic::transport::Channel,
 };
 use pol_core::delta::Context;
@@ -51,6 +54,7 @@ use tokio::{
 };
 
 use crate::{
+    data::TextSource,
     follow::{self, Follower},
     gate::Gate,
     trainer::{self, DhtOutlet},
@@ -71,6 +75,9 @@ const PROVIDED: usize = 16;
 /// Makes the gate: loads the model. On a thread that may block.
 pub type MakeGate = Box<dyn FnOnce() -> Result<Gate, Exit> + Send>;
 
+/// Gets the texts that a training is told to take. On a thread that may block, for minutes when the hub is slow.
+pub type MakeTexts = Arc<dyn Fn(&TextsWanted) -> Result<Box<dyn TextSource>, Exit> + Send + Sync>;
+
 /// Everything a service is made of.
 #[expect(missing_debug_implementations, reason = "the function that makes the gate has nothing to show")]
 pub struct Parts {
@@ -90,6 +97,10 @@ pub struct Parts {
     pub trainer_key: Option<SigningKey>,
     /// The trainer; none: this process has no such role.
     pub trainer: Option<trainer::Setup>,
+    /// Texts by order of a call; none: what the trainer was set up with.
+    pub texts: Option<MakeTexts>,
+    /// When snapshots are made and joined from: the protocol's [`follow::Rule::default`], except in tests.
+    pub snapshots: follow::Rule,
     /// How long a final update's bytes have to be out of reach before a void is ACKed: two epochs.
     pub void_after: Duration,
     /// The time.
@@ -140,7 +151,7 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
     tasks.register(&mut metrics);
     let measured = Measured::register(&mut metrics);
     let (ready, judge) = watch::channel(None);
-    let [exports, validations, trainings] = Shared::places();
+    let [exports, validations, trainings, acquisitions] = Shared::places();
     let shared = Arc::new(Shared {
         follower: follower.clone(),
         board: Board::default(),
@@ -155,21 +166,27 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
         exports,
         validations,
         trainings,
+        trainer_key: parts.trainer_key.clone(),
+        texts: parts.texts,
+        acquisitions,
     });
 
     let tree = tasks.child("follow");
-    let (provide, provided) = mpsc::channel(PROVIDED);
+    let (provide, offers) = outgoing(&dht, &health, &tree);
     let following = follow::Parts {
         engine,
         publisher,
         feed,
         dht: dht.clone(),
         provide,
+        offers,
+        rule: parts.snapshots,
+        mismatches: measured.mismatches.clone(),
         health: health.clone(),
         clock: Arc::clone(&parts.clock),
     };
     tree.spawn_until_stopped("chain", follow::run(tree.clone(), following));
-    tree.spawn_until_stopped("provide", follow::provide(dht.clone(), provided, health.clone()));
+    tree.spawn_until_stopped("review", review::run(follower.clone(), shared.board.clone(), measured.clone(), health.clone()));
     tree.spawn_until_stopped("metrics", measure(Arc::clone(&shared), measured.clone()));
     if let Some(make) = parts.gate {
         let (candidates, taken) = mpsc::channel(CANDIDATES);
@@ -179,19 +196,35 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
         tree.spawn_until_stopped("candidates", intake::run(dht.clone(), candidates, health.clone()));
         tree.spawn_until_stopped("gate", gated(tasks.child("gate"), Arc::clone(&shared), gate, taken));
     }
-    let trainer = parts.trainer.map(|setup| {
-        let counted = trainer::Measured::default();
-        counted.register(&mut metrics);
-        let outlet = DhtOutlet::new(dht.clone(), setup.key.clone(), context.genesis_id, Arc::clone(&parts.clock), tasks.token());
-        trainer::spawn(tasks, setup, follower.clone(), Box::new(outlet), Arc::clone(&parts.clock), counted)
-    });
-    let trainer = trainer.transpose().or_usage()?;
+    let trainer = parts.trainer.map(|setup| spawn_trainer(tasks, setup, &shared, &mut metrics)).transpose()?;
     if let Some(control) = trainer.clone() {
         let _ = shared.control.set(control);
     }
     listen(tasks, shared, grpc, observed, metrics)?;
     tracing::info!(target: "polai::sidecar", genesis_id = %context.genesis_id, grpc = %grpc_at, metrics = %metrics_at, "sidecar started");
     Ok(Running { grpc: grpc_at, metrics: metrics_at, follower, dht, health, trainer })
+}
+
+fn spawn_trainer(
+    tasks: &Tasks,
+    setup: trainer::Setup,
+    shared: &Shared,
+    metrics: &mut prometheus_client::registry::Registry,
+) -> Result<trainer::Control, Exit> {
+    let counted = trainer::Measured::default();
+    counted.register(metrics);
+    let (genesis_id, clock) = (shared.follower.now().context.genesis_id, Arc::clone(&shared.clock));
+    let outlet = DhtOutlet::new(shared.dht.clone(), setup.key.clone(), genesis_id, Arc::clone(&clock), tasks.token());
+    trainer::spawn(tasks, setup, shared.follower.clone(), Box::new(outlet), clock, counted).or_usage()
+}
+
+/// What other nodes get from this one, through pol-dht: containers and snapshots.
+fn outgoing(dht: &Channel, health: &Health, tree: &Tasks) -> (mpsc::Sender<bytes::Bytes>, mpsc::Sender<follow::Offer>) {
+    let (provide, provided) = mpsc::channel(PROVIDED);
+    let (offers, offered) = mpsc::channel(1);
+    tree.spawn_until_stopped("provide", follow::provide(dht.clone(), provided, health.clone()));
+    tree.spawn_until_stopped("snapshots", follow::offer(dht.clone(), offered, health.clone()));
+    (provide, offers)
 }
 
 fn listen(
@@ -276,6 +309,7 @@ async fn measure(shared: Arc<Shared>, measured: Measured) -> Result<(), Exit> {
             measured.updates.set(gauge(tip.number));
             measured.finalized.set(gauge(tip.finalized.number));
             measured.behind.set(gauge(tip.behind));
+            measured.unconfirmed.set((!tip.confirmed).into());
         }
         measured.held.set(gauge(shared.board.len() as u64));
         measured.watchers.set(gauge(shared.board.watchers() as u64));

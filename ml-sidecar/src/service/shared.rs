@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use ed25519_dalek::SigningKey;
 use pol_api::{sidecar::model::ModelState, status::Reason, tonic::Status, tonic::transport::Channel};
 use pol_kit::{clock::Clock, metrics::Health, tasks::Tasks};
 use tokio::sync::{Semaphore, watch};
 
-use super::{board::Board, judge::Judge};
+use super::{MakeTexts, board::Board, judge::Judge};
 use crate::{
     follow::{Follower, Tip},
     trainer::Control,
@@ -18,7 +19,6 @@ const VALIDATIONS: usize = 2;
 const TRAININGS: usize = 64;
 
 /// What calls are answered from.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) follower: Follower,
     pub(crate) board: Board,
@@ -34,14 +34,25 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     /// Exports take an adapter's size of memory: one at a time.
     pub(crate) exports: Arc<Semaphore>,
+    /// Signs merges.
+    pub(crate) trainer_key: Option<SigningKey>,
+    /// Gets texts that a training is told to take.
+    pub(crate) texts: Option<MakeTexts>,
+    pub(crate) acquisitions: Arc<Semaphore>,
     pub(crate) validations: Arc<Semaphore>,
     pub(crate) trainings: Arc<Semaphore>,
 }
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("gates", &self.gates).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     /// The places that bound what callers can ask for.
-    pub(crate) fn places() -> [Arc<Semaphore>; 3] {
-        [1, VALIDATIONS, TRAININGS].map(|places| Arc::new(Semaphore::new(places)))
+    pub(crate) fn places() -> [Arc<Semaphore>; 4] {
+        [1, VALIDATIONS, TRAININGS, 1].map(|places| Arc::new(Semaphore::new(places)))
     }
 
     /// The gate, once it is loaded.

@@ -12,7 +12,7 @@ use super::{
     file::FileError,
     memory::{Memory, Own},
     outlet::OutletError,
-    progress::Wanted,
+    progress::{Order, Wanted},
 };
 use crate::{
     checkpoint::{CheckpointError, is_out_of_gpu_memory},
@@ -67,6 +67,8 @@ pub(super) struct Job<'a> {
     announced: BTreeMap<u64, Duration>,
     /// The round before which to stop, and the wish that said so.
     until: (u64, Option<u64>),
+    /// How to train, by that wish.
+    pub(super) order: Order,
     pause: Duration,
 }
 
@@ -84,6 +86,7 @@ pub(super) fn run(parts: &Parts, runtime: Handle, stop: CancellationToken) -> Re
         device: parts.setup.device,
         announced: BTreeMap::new(),
         until: (0, None),
+        order: Order::default(),
         pause: PAUSE_FIRST,
     };
     while !job.stop.is_cancelled() {
@@ -126,11 +129,19 @@ impl Job<'_> {
 
     /// Whether training is asked for; a wish for so many rounds counts from when it is first seen.
     pub(super) fn is_wanted(&mut self) -> bool {
-        let wanted = *self.wanted.borrow_and_update();
+        let wanted = self.wanted.borrow_and_update();
+        let running = wanted.running;
         if self.until.0 != wanted.number {
-            self.until = (wanted.number, wanted.rounds.map(|rounds| self.memory.round.saturating_add(rounds)));
+            self.until = (wanted.number, wanted.order.rounds.map(|rounds| self.memory.round.saturating_add(rounds)));
+            self.order = wanted.order.clone();
         }
-        wanted.running && self.until.1.is_none_or(|until| self.memory.round < until)
+        drop(wanted);
+        running && self.until.1.is_none_or(|until| self.memory.round < until)
+    }
+
+    /// The order's own name.
+    pub(super) fn wish(&self) -> String {
+        format!(", order {}", self.until.0)
     }
 
     /// Learns what became of own updates, and drops a residual that is too old.

@@ -31,7 +31,7 @@ pub use key::{KeyError, TrainerKey, trainer_key};
 pub use memory::{Memory, OpenError, Own};
 pub use metrics::Measured;
 pub use outlet::{DhtOutlet, Offer, Outlet, OutletError};
-pub use progress::{Control, Phase, Progress};
+pub use progress::{Control, Order, Phase, Progress};
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

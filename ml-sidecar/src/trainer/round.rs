@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     checkpoint::{CheckpointError, with_fallback},
+    data::TextSource,
     follow::Tip,
     gate::{Candidate, Extent, Gate, GateError},
     session::{Author, Plan, Session, Trained, Work},
@@ -77,8 +78,8 @@ impl Job<'_> {
     }
 
     /// The plan of this round: its own chance.
-    const fn plan(&self) -> Plan {
-        let plan = self.parts.setup.plan;
+    fn plan(&self) -> Plan {
+        let plan = self.order.plan(self.parts.setup.plan);
         let seed = plan.options.seed.wrapping_add(self.memory.round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Plan { options: TrainerOptions { seed, ..plan.options }, ..plan }
     }
@@ -86,11 +87,14 @@ impl Job<'_> {
     fn train(&mut self, gate: &Gate, tip: &Tip) -> Result<Ended, JobError> {
         let parts = self.parts;
         let (setup, plan) = (&parts.setup, self.plan());
-        let words = format!("{plan:?}");
+        let ordered = self.order.texts.clone();
+        let texts: &dyn TextSource = ordered.as_deref().unwrap_or(&*setup.texts);
+        // What was begun with other texts goes on with those, or not at all.
+        let words = format!("{plan:?}{}", ordered.as_ref().map(|_| self.wish()).unwrap_or_default());
         let kept = self.memory.kept_round();
         let kept = kept.filter(|kept| kept.round == self.memory.round && kept.head == tip.head && kept.plan == words);
         let slot = kept.as_ref().map_or_else(|| self.slot(), |kept| kept.slot);
-        let session = Session { model: gate.model(), checkpoint: &setup.checkpoint, texts: &*setup.texts, plan };
+        let session = Session { model: gate.model(), checkpoint: &setup.checkpoint, texts, plan };
         let author = Author { context: &tip.context, head: tip.head, slot, key: &setup.key };
         let work = match kept {
             Some(kept) => Work::resume(session, &tip.state, author, kept.kept)?,

@@ -15,7 +15,7 @@ use pol_api::{
     tonic::{self, Request, Response, Status},
 };
 use pol_core::{
-    Hash32, ModelHead, UpdateId,
+    Hash32, ModelHead, ResultRoot, UpdateId,
     delta::{Claims, Context, encode},
     model_head, sha256,
     state::{Ancestry, State, fold},
@@ -69,10 +69,34 @@ impl Chain {
 
     /// A block names this update.
     pub(crate) fn accept(&mut self, update_id: UpdateId) {
+        self.accept_with(update_id, None);
+    }
+
+    /// The same, with the root that its certificate names.
+    pub(crate) fn accept_with(&mut self, update_id: UpdateId, result_root: Option<ResultRoot>) {
         let model_head = model_head::child(self.head(), update_id);
         self.updates.push((update_id, model_head));
         let (block, number) = (self.block(), self.updates.len() as u64);
-        self.feed.say(ChainEvent::Update(ChainUpdate { block, update_id, model_head, number, timestamp: 1, finalized: false }));
+        let (timestamp, finalized) = (1, false);
+        self.feed.say(ChainEvent::Update(ChainUpdate {
+            block,
+            update_id,
+            model_head,
+            number,
+            timestamp,
+            finalized,
+            result_root,
+        }));
+    }
+
+    /// The same with the right root in its certificate.
+    pub(crate) fn certify(&mut self, update_id: UpdateId) {
+        let mut ahead = self.updates.clone();
+        ahead.push((update_id, model_head::child(self.head(), update_id)));
+        let before = std::mem::replace(&mut self.updates, ahead);
+        let certified = self.fresh().root();
+        self.updates = before;
+        self.accept_with(update_id, Some(certified));
     }
 
     /// A reorg: only so many updates stay.

@@ -8,15 +8,17 @@ use std::{
 
 use pol_api::{
     chunks,
-    convert::{self, Candidate, Published},
+    convert::{self, Candidate, Published, SnapshotSources, SnapshotWanted},
     dht::v1::{dht_server::Dht, *},
     serve,
+    snapshots::{self, Piece, Pieces},
     status::Reason,
     tonic::{self, Request, Response, Status, Streaming},
 };
 use pol_core::{
     GenesisId, ModelHead, UpdateId,
     record::{Announcement, Envelope},
+    state::{Shape, SnapshotManifest, State, snapshot_bytes},
 };
 use prost::bytes::Bytes;
 use tokio::{net::TcpListener, sync::broadcast, task::JoinSet};
@@ -30,11 +32,16 @@ pub(crate) struct Held {
     /// Ids in the order in which they were stored by a call.
     pub(crate) stored: Vec<UpdateId>,
     pub(crate) candidates: Vec<Candidate>,
+    /// By model head.
+    pub(crate) snapshots: Vec<(ModelHead, SnapshotManifest, Arc<State>)>,
+    /// What was asked for.
+    pub(crate) asked: Vec<SnapshotWanted>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Shelf {
     genesis_id: GenesisId,
+    shape: Shape,
     held: Arc<Mutex<Held>>,
     live: broadcast::Sender<Candidate>,
 }
@@ -46,8 +53,8 @@ fn now_ms() -> u64 {
 }
 
 impl Shelf {
-    pub(crate) fn new(genesis_id: GenesisId) -> Self {
-        Self { genesis_id, held: Arc::default(), live: broadcast::channel(1_024).0 }
+    pub(crate) fn new(genesis_id: GenesisId, shape: Shape) -> Self {
+        Self { genesis_id, shape, held: Arc::default(), live: broadcast::channel(1_024).0 }
     }
 
     pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
@@ -100,6 +107,7 @@ impl Dht for Shelf {
     type WatchAcksStream = Events<WatchAcksResponse>;
     type WatchFaultsStream = Events<WatchFaultsResponse>;
     type FetchDeltaStream = Events<FetchDeltaResponse>;
+    type GetSnapshotStream = Events<GetSnapshotResponse>;
 
     async fn watch_candidates(
         &self,
@@ -139,6 +147,48 @@ impl Dht for Shelf {
         let bytes = held.deltas.get(&id).cloned().ok_or_else(|| Reason::NotFound.refuse(format!("no delta {id}")))?;
         let bytes = if held.corrupt.contains(&id) { bytes.iter().map(|byte| byte ^ 1).collect() } else { bytes };
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks::split(&bytes).map(|part| Ok(part.into()))))))
+    }
+
+    async fn publish_snapshot(
+        &self,
+        request: Request<Streaming<PublishSnapshotRequest>>,
+    ) -> Result<Response<PublishSnapshotResponse>, Status> {
+        let (mut upload, mut pieces) = (request.into_inner(), Pieces::new(self.shape));
+        let (mut manifest, mut values) = (None, Vec::new());
+        while let Some(message) = upload.message().await? {
+            for piece in pieces.push(message.try_into()?)? {
+                match piece {
+                    Piece::Manifest(found) => manifest = Some(found),
+                    Piece::Values(_, _, more) => values.extend(more),
+                }
+            }
+        }
+        pieces.finish()?;
+        let (head, manifest) = (pieces.head().unwrap(), manifest.unwrap());
+        let root = convert::field(manifest.root().0);
+        let state = Arc::new(State::from_values(self.shape, values).unwrap());
+        self.held().snapshots.push((head, manifest, state));
+        Ok(Response::new(PublishSnapshotResponse { root, already_held: false }))
+    }
+
+    async fn has_snapshot(&self, request: Request<HasSnapshotRequest>) -> Result<Response<HasSnapshotResponse>, Status> {
+        let head = convert::snapshot_target(request.get_ref())?;
+        let held = self.held();
+        let of = held.snapshots.iter().filter(|(of, ..)| *of == head);
+        let held =
+            of.map(|(_, manifest, _)| convert::HeldSnapshot { root: manifest.root(), updates: manifest.updates }).collect();
+        Ok(Response::new((&SnapshotSources { held, providers: 0 }).into()))
+    }
+
+    async fn get_snapshot(&self, request: Request<GetSnapshotRequest>) -> Result<Response<Self::GetSnapshotStream>, Status> {
+        let wanted = SnapshotWanted::try_from(request.get_ref())?;
+        let mut held = self.held();
+        held.asked.push(wanted.clone());
+        let found =
+            held.snapshots.iter().find(|(head, manifest, _)| *head == wanted.model_head && wanted.accepts(manifest.root()));
+        let (head, manifest, state) = found.cloned().ok_or_else(|| Reason::NotFound.refuse("no snapshot"))?;
+        let parts = snapshots::parts(head, snapshot_bytes(&self.shape), snapshots::bytes_of(state, &manifest));
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts.map(|part| Ok(part.into())).collect::<Vec<_>>()))))
     }
 
     async fn watch_acks(&self, _: Request<WatchAcksRequest>) -> Result<Response<Self::WatchAcksStream>, Status> {

@@ -143,7 +143,7 @@ async fn an_exported_state_is_the_state_and_a_peft_folder_has_its_two_files() {
 async fn a_role_that_a_process_does_not_have_is_refused_by_name() {
     let world = world().await;
     let mut sidecar = world.start(None, None).await;
-    let refused = sidecar.client.train(TrainRequest { rounds: 1 }).await.unwrap_err();
+    let refused = sidecar.client.train(TrainRequest { rounds: 1, ..TrainRequest::default() }).await.unwrap_err();
     assert_eq!(Reason::of(&refused), Some(Reason::NoRole));
     let update = v1::validate_request::Update::UpdateId(vec![1; 32].into());
     let refused = sidecar.client.validate(ValidateRequest { update: Some(update) }).await.unwrap_err();

@@ -17,9 +17,11 @@ use ml_sidecar::{
 use pol_api::{
     sidecar::{
         Decision, Verdict,
+        aggregate::Aggregated,
         model::{Validate, Validated},
-        v1::{StatusRequest, VerdictsRequest, VerdictsResponse},
+        v1::{AggregateRequest, StatusRequest, VerdictsRequest, VerdictsResponse},
     },
+    status::Reason,
     tonic::Streaming,
 };
 use pol_core::{
@@ -195,6 +197,20 @@ async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
     let Checked::Merge(merge) = RawDelta::new(bytes.clone()).unwrap().check(&place.context).unwrap() else { panic!("no merge") };
     assert!(merge.children().all(|(id, _)| ids.contains(&id)) && merge.header().trainer == key(9).verifying_key().to_bytes());
     assert_eq!(place.world.chain.keep(bytes), verdict.update_id);
+    // The same by a call, which publishes nothing.
+    let stored = place.world.dht.held().stored.len();
+    let asked: Vec<UpdateId> = merge.children().map(|(id, _)| id).collect();
+    let request = AggregateRequest { update_ids: asked.iter().map(|id| id.0.to_vec().into()).collect() };
+    let answer = sidecar.client.aggregate(request).await.unwrap().into_inner();
+    let aggregated = Aggregated::try_from(answer).unwrap();
+    assert_eq!((aggregated.update_id, aggregated.rule.as_str()), (Some(verdict.update_id), "MergeOfTwo"));
+    assert_eq!(aggregated.container.as_deref(), Some(place.world.chain.bytes[&verdict.update_id].as_slice()));
+    assert!(aggregated.norm > 0 && aggregated.children.iter().all(|child| child.weight > 0 && child.gain > Some(0)));
+    assert_eq!(place.world.dht.held().stored.len(), stored);
+    let unknown = AggregateRequest { update_ids: vec![vec![9; 32].into()] };
+    let refused = sidecar.client.aggregate(unknown).await.unwrap_err();
+    assert_eq!(Reason::of(&refused), Some(Reason::NotFound));
+
     place.world.chain.accept(verdict.update_id);
     let state = sidecar.until("the merge", |state| state.updates == 1).await;
     assert_eq!((state.root, state.root), (root, place.world.chain.fresh().root()));

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A chain of the model. Its losses are nobody's: the gate has no votes, and follows all the same.
-fn spec(model: &str) -> ChainSpec {
+pub(crate) fn spec(model: &str) -> ChainSpec {
     let folder = std::path::Path::new(model);
     let parameters = ChainParameters {
         genesis_time: 1_700_000_000,
@@ -44,7 +44,7 @@ fn spec(model: &str) -> ChainSpec {
     ChainSpec::new(&parameters).unwrap()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

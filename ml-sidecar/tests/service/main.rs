@@ -5,7 +5,9 @@ mod dht;
 mod following;
 mod gating;
 mod killed;
+mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
 mod training;
+mod working;
 mod world;

@@ -7,7 +7,7 @@ use ml_sidecar::{
     adapter::Adapter,
     checkpoint::Checkpoint,
     corpus::Corpus,
-    data::CorpusSet,
+    data::{CorpusSet, TextSource},
     device::{Choice, Device},
     gate::Gate,
     service::{self, MakeGate, Parts, Ports, Running},
@@ -20,8 +20,11 @@ use pol_api::{
     serve,
     sidecar::{
         self, Decision, Verdict,
-        v1::{VerdictsRequest, VerdictsResponse, sidecar_client::SidecarClient},
+        order::TextsWanted,
+        train::{TrainPhase, TrainProgress},
+        v1::{StopTrainingRequest, TrainRequest, TrainTexts, VerdictsRequest, VerdictsResponse, sidecar_client::SidecarClient},
     },
+    status::Reason,
     tonic::{Streaming, transport::Channel},
 };
 use pol_core::{
@@ -107,7 +110,12 @@ impl Place {
             public_key: None,
             trainer_key: None,
             void_after: self.world.void_after,
+            snapshots: self.world.snapshots,
             trainer,
+            texts: Some(Arc::new(|wanted: &TextsWanted| {
+                let texts: Box<dyn TextSource> = Box::new(CorpusSet::new(wanted.seed, &[], 100));
+                Ok(texts)
+            })),
             clock: Arc::new(System::new()),
         };
         let running = service::start(&root.child("sidecar"), parts, Ports { grpc: 0, metrics: 0 }).await.unwrap();
@@ -132,6 +140,23 @@ async fn next_ack(stream: &mut Streaming<VerdictsResponse>) -> UpdateId {
             return verdict.update_id;
         }
     }
+}
+
+/// A call says how long to train and on what, and what it must not say is refused.
+async fn trains_by_order(client: &mut SidecarClient<Channel>) {
+    let texts = Some(TrainTexts { seed: 3, ..TrainTexts::default() });
+    let order = TrainRequest { steps: 3, learning_rate: 0.005, batch: 2, length: 16, texts, ..TrainRequest::default() };
+    let mut progress = client.train(order.clone()).await.unwrap().into_inner();
+    loop {
+        let message = tokio::time::timeout(PATIENCE, progress.message()).await.expect("progress in time").unwrap();
+        let now = TrainProgress::try_from(message.expect("it goes on")).unwrap();
+        if now.phase == TrainPhase::Training && now.steps == 6 {
+            break;
+        }
+    }
+    assert!(client.stop_training(StopTrainingRequest {}).await.unwrap().into_inner().was_training);
+    let refused = client.train(TrainRequest { learning_rate: 2.0, ..order }).await.unwrap_err();
+    assert_eq!(Reason::of(&refused), Some(Reason::BadField));
 }
 
 async fn make_it_better(updates: usize) {
@@ -175,6 +200,7 @@ async fn make_it_better(updates: usize) {
     println!("held-out loss {before:.4} -> {after:.4} after {updates} updates");
     assert!(after < before * 0.999, "{before} {after}");
     assert!(trainer.running.trainer.is_some() && gates[0].running.trainer.is_none());
+    trains_by_order(&mut trainer.client).await;
     for node in gates.into_iter().chain([trainer]) {
         node.root.stop(Duration::from_secs(10)).await;
     }

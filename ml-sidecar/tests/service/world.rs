@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ml_sidecar::service::{self, MakeGate, Parts, Ports, Running};
+use ml_sidecar::{
+    follow::Rule,
+    service::{self, MakeGate, Parts, Ports, Running},
+};
 use pol_api::{
     serve,
     sidecar::{
@@ -27,29 +30,43 @@ pub(crate) struct World {
     pub(crate) dht: Shelf,
     pub(crate) uris: (String, String),
     pub(crate) void_after: Duration,
+    pub(crate) snapshots: Rule,
     _peers: JoinSet<()>,
 }
 
 impl World {
     pub(crate) async fn new(context: Context) -> Self {
-        let (chain, dht, mut peers) = (Chain::new(context), Shelf::new(context.genesis_id), JoinSet::new());
+        let (chain, dht, mut peers) = (Chain::new(context), Shelf::new(context.genesis_id, context.shape), JoinSet::new());
         let uris = (dht.serve(&mut peers).await, chain.serve(&mut peers).await);
-        Self { folder: tempfile::tempdir().unwrap(), chain, dht, uris, void_after: Duration::from_secs(3_600), _peers: peers }
+        let (folder, void_after) = (tempfile::tempdir().unwrap(), Duration::from_secs(3_600));
+        Self { folder, chain, dht, uris, void_after, snapshots: Rule::default(), _peers: peers }
     }
 
     /// Starts a sidecar on the world's folder.
     pub(crate) async fn start(&self, gate: Option<MakeGate>, trainer_key: Option<ed25519_dalek::SigningKey>) -> Sidecar {
+        self.start_in("state", gate, trainer_key).await
+    }
+
+    /// The same, with a folder of its own.
+    pub(crate) async fn start_in(
+        &self,
+        name: &str,
+        gate: Option<MakeGate>,
+        trainer_key: Option<ed25519_dalek::SigningKey>,
+    ) -> Sidecar {
         let root = Root::new("test");
         let parts = Parts {
             context: self.chain.context,
-            folder: self.folder.path().join("state"),
+            folder: self.folder.path().join(name),
             dht: self.uris.0.clone(),
             feed: self.uris.1.clone(),
             gate,
             public_key: None,
             trainer_key,
             trainer: None,
+            texts: None,
             void_after: self.void_after,
+            snapshots: self.snapshots,
             clock: Arc::new(System::new()),
         };
         let running = service::start(&root.child("sidecar"), parts, Ports { grpc: 0, metrics: 0 }).await.unwrap();

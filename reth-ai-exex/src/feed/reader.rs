@@ -9,6 +9,7 @@ use pol_api::{
     status::Reason,
     tonic::Status,
 };
+use pol_core::ResultRoot;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -85,7 +86,10 @@ impl Reader {
             match &mut self.live {
                 None => self.read_page().await?,
                 Some(live) => match live.recv().await {
-                    Ok(event) => self.take(event),
+                    Ok(event) => {
+                        let root = self.root_in(&event).await?;
+                        self.take(event, root);
+                    }
                     Err(RecvError::Lagged(missed)) => {
                         self.open.0.feed_lagged();
                         return Err(
@@ -98,12 +102,20 @@ impl Reader {
         }
     }
 
+    /// The root in the certificate of the block that a live event is about.
+    async fn root_in(&self, event: &LogEvent) -> Result<Option<ResultRoot>, Status> {
+        let LogEvent::Update(entry) = event else { return Ok(None) };
+        let (log, hash) = (self.log.clone(), entry.block.hash);
+        let root = tokio::task::spawn_blocking(move || log.snapshot()?.result_root(hash)).await;
+        root.map_err(|_| Reason::Internal.refuse("reading the model log panicked"))?.map_err(internal)
+    }
+
     /// A live event. What became final is read from disk.
-    fn take(&mut self, event: LogEvent) {
+    fn take(&mut self, event: LogEvent, root: Option<ResultRoot>) {
         match (self.view, event) {
             (View::Finalized, LogEvent::Finalized(_)) => self.live = None,
             (View::Finalized, _) => {}
-            (View::Canonical, LogEvent::Update(entry)) => self.say(update(&entry, false)),
+            (View::Canonical, LogEvent::Update(entry)) => self.say(update(&entry, false, root)),
             (View::Canonical, LogEvent::Reverted(entry)) => self.say(ChainEvent::Reverted(head(&entry))),
             (View::Canonical, LogEvent::Finalized(entry)) => self.pending.push_back(ChainEvent::Finalized(head(&entry))),
         }
@@ -138,7 +150,10 @@ fn page(log: &ModelLog, view: View, position: Cursor) -> Result<Page, Status> {
     }
     let updates = snapshot.updates(from.height.saturating_add(1)..=end.block.number, limits::LOG_PAGE).map_err(internal)?;
     let is_final = |entry: &Entry| entry.block.number <= snapshot.finalized().block.number;
-    events.extend(updates.iter().map(|entry| update(entry, is_final(entry))));
+    for entry in &updates {
+        let root = snapshot.result_root(entry.block.hash).map_err(internal)?;
+        events.push(update(entry, is_final(entry), root));
+    }
     match updates.last() {
         Some(last) if updates.len() >= limits::LOG_PAGE => Ok(Page { events, position: cursor(last), live: None }),
         _ => {
@@ -168,7 +183,7 @@ fn stands(snapshot: &Snapshot, position: Cursor, end: &Entry) -> Result<bool, St
     Ok(false)
 }
 
-const fn update(entry: &Entry, finalized: bool) -> ChainEvent {
+const fn update(entry: &Entry, finalized: bool, result_root: Option<ResultRoot>) -> ChainEvent {
     ChainEvent::Update(ChainUpdate {
         block: cursor(entry),
         update_id: entry.update_id,
@@ -176,6 +191,7 @@ const fn update(entry: &Entry, finalized: bool) -> ChainEvent {
         number: entry.updates,
         timestamp: entry.timestamp,
         finalized,
+        result_root,
     })
 }
 

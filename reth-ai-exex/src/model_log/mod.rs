@@ -31,6 +31,8 @@ use std::{
 };
 
 use alloy_eips::BlockNumHash;
+use alloy_primitives::B256;
+use pol_core::ack::RawCertificate;
 use pol_kit::{
     database::DatabaseError,
     telemetry::{Stage, update},
@@ -119,6 +121,21 @@ impl ModelLog {
     /// [`LogError::NotCanonical`] also when the log has not come so far: catch up first; disk and database.
     pub fn finalize(&self, block: BlockNumHash) -> Result<Entry, LogError> {
         self.change(|writer| writer.finalize(block))
+    }
+
+    /// Notes the root in the certificate of a block, from the trailer of its payload (section 4); to be called before the block becomes
+    /// canonical. A trailer that is no certificate says nothing.
+    ///
+    /// The execution client does not check certificates: the consensus client of this machine has, before it hands a payload over. The block's
+    /// hash does not cover them: of two for one block the first stays.
+    ///
+    /// # Errors
+    /// Disk and database; the block is as good without.
+    pub fn certify(&self, block: B256, trailer: &[u8]) -> Result<(), LogError> {
+        match RawCertificate::decode(trailer) {
+            Ok(certificate) => self.0.store.certify(&block.0, &certificate.result_root.0),
+            Err(_) => Ok(()),
+        }
     }
 
     fn change(&self, f: impl FnOnce(&mut write::Writer<'_>) -> Result<(), LogError>) -> Result<Entry, LogError> {

@@ -3,14 +3,15 @@
 use core::ops::RangeInclusive;
 use std::sync::PoisonError;
 
-use pol_core::UpdateId;
+use alloy_primitives::B256;
+use pol_core::{ResultRoot, UpdateId};
 use redb::{ReadTransaction, ReadableTable};
 use tokio::sync::broadcast;
 
 use super::{
     Ends, Entry, LogError, LogEvent, ModelLog,
     block::ROW_BYTES,
-    store::{BLOCKS, BY_ID, FINALIZED, NUMBERS, UPDATES},
+    store::{BLOCKS, BY_ID, CERTIFIED, FINALIZED, NUMBERS, UPDATES},
 };
 use crate::limits;
 
@@ -87,6 +88,15 @@ impl Snapshot {
         let table = self.transaction.open_table(BY_ID)?;
         let places = table.range((id.as_bytes(), 0)..=(id.as_bytes(), u64::MAX))?.take(limits::LOG_PAGE);
         places.map(|place| self.indexed(place?.0.value().1)).collect()
+    }
+
+    /// The root that a block's certificate names, when it came with the block.
+    ///
+    /// # Errors
+    /// Disk and database.
+    pub fn result_root(&self, block: B256) -> Result<Option<ResultRoot>, LogError> {
+        let roots = self.transaction.open_table(CERTIFIED)?;
+        Ok(roots.get(&block.0)?.map(|root| ResultRoot(*root.value())))
     }
 
     fn indexed(&self, number: u64) -> Result<Entry, LogError> {

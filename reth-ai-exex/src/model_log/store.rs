@@ -30,6 +30,8 @@ pub(super) const BLOCKS: TableDefinition<'_, u64, &[u8; ROW_BYTES]> = TableDefin
 pub(super) const UPDATES: TableDefinition<'_, u64, ()> = TableDefinition::new("updates");
 /// (update id, height): usually one per id; a second one adds zero, but moves the head.
 pub(super) const BY_ID: TableDefinition<'_, (&[u8; 32], u64), ()> = TableDefinition::new("by_id");
+/// Hash of a block that names an update -> root that its certificate names. Of dropped branches too: 64 bytes each.
+pub(super) const CERTIFIED: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("certified");
 /// Name -> number.
 pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// Name -> hash.
@@ -92,6 +94,19 @@ impl Store {
         })
     }
 
+    /// Notes a certificate's root; the first one stays. Synced.
+    pub(super) fn certify(&self, block_hash: &[u8; 32], root: &[u8; 32]) -> Result<(), LogError> {
+        self.with_database(|database| {
+            let known = database.begin_read()?.open_table(CERTIFIED)?.get(block_hash)?.is_some();
+            if known {
+                return Ok(());
+            }
+            let transaction = database.begin_write()?;
+            transaction.open_table(CERTIFIED)?.insert(block_hash, root)?;
+            Ok(transaction.commit()?)
+        })
+    }
+
     fn with_database<T>(&self, f: impl FnOnce(&Database) -> Result<T, LogError>) -> Result<T, LogError> {
         let result = self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Err(LogError::Closed), f);
         if result.as_ref().is_err_and(LogError::spoils_handle) {
@@ -131,6 +146,7 @@ fn prepare(database: &Database, chain: &Chain) -> Result<(), LogError> {
         }
         transaction.open_table(UPDATES)?;
         transaction.open_table(BY_ID)?;
+        transaction.open_table(CERTIFIED)?;
     }
     transaction.commit()?;
     Ok(())

@@ -80,6 +80,7 @@ impl Dht for Tiny {
     type WatchAcksStream = Events<WatchAcksResponse>;
     type WatchFaultsStream = Events<WatchFaultsResponse>;
     type FetchDeltaStream = Events<FetchDeltaResponse>;
+    type GetSnapshotStream = Events<GetSnapshotResponse>;
 
     async fn watch_candidates(
         &self,
@@ -139,6 +140,23 @@ impl Dht for Tiny {
         let id = convert::fetch_target(request.get_ref())?;
         let bytes = self.held().deltas.get(&id).cloned().ok_or_else(|| Reason::NotFound.refuse(format!("no delta {id}")))?;
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks::split(&bytes).map(|part| Ok(part.into()))))))
+    }
+
+    async fn publish_snapshot(
+        &self,
+        _request: Request<Streaming<PublishSnapshotRequest>>,
+    ) -> Result<Response<PublishSnapshotResponse>, Status> {
+        Err(Reason::NoRole.refuse("no snapshots in this one"))
+    }
+
+    async fn has_snapshot(&self, request: Request<HasSnapshotRequest>) -> Result<Response<HasSnapshotResponse>, Status> {
+        convert::snapshot_target(request.get_ref())?;
+        Ok(Response::new(HasSnapshotResponse::default()))
+    }
+
+    async fn get_snapshot(&self, request: Request<GetSnapshotRequest>) -> Result<Response<Self::GetSnapshotStream>, Status> {
+        let wanted = convert::SnapshotWanted::try_from(request.get_ref())?;
+        Err(Reason::NotFound.refuse(format!("no snapshot of model head {}", wanted.model_head)))
     }
 
     async fn put_ack(&self, request: Request<PutAckRequest>) -> Result<Response<PutAckResponse>, Status> {

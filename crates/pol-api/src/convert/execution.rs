@@ -1,8 +1,8 @@
 //! The execution client's feed.
 
-use pol_core::{Hash32, ModelHead, UpdateId};
+use pol_core::{Hash32, ModelHead, ResultRoot, UpdateId};
 
-use super::{ConvertError, field, fixed, update_id};
+use super::{ConvertError, field, fixed, optional, update_id};
 use crate::execution::v1::{self, watch_updates_response::Event};
 
 /// A block of the canonical chain: where a reader goes on.
@@ -99,6 +99,8 @@ pub struct ChainUpdate {
     pub timestamp: u64,
     /// Whether the block is final.
     pub finalized: bool,
+    /// Root that the block's certificate names; none: the certificate did not come with the block.
+    pub result_root: Option<ResultRoot>,
 }
 
 /// A block and the model head after it.
@@ -161,6 +163,7 @@ impl TryFrom<&v1::WatchUpdatesResponse> for ChainEvent {
                 number: update.number,
                 timestamp: update.timestamp,
                 finalized: update.finalized,
+                result_root: optional("result_root", &update.result_root)?.map(ResultRoot),
             })),
             Event::Reverted(m) => Ok(Self::Reverted(head(block("to", m.to.as_ref())?, &m.model_head, m.updates)?)),
             Event::Finalized(m) => Ok(Self::Finalized(head(block("block", m.block.as_ref())?, &m.model_head, m.updates)?)),
@@ -178,6 +181,7 @@ impl From<ChainEvent> for v1::WatchUpdatesResponse {
                 number: update.number,
                 timestamp: update.timestamp,
                 finalized: update.finalized,
+                result_root: update.result_root.map(|root| field(root.0)).unwrap_or_default(),
             }),
             ChainEvent::Reverted(head) => Event::Reverted(v1::Reverted {
                 to: Some(head.block.into()),

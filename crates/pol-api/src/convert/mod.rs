@@ -12,11 +12,13 @@ mod candidate;
 mod execution;
 mod node;
 mod records;
+mod snapshots;
 
 pub use candidate::{Candidate, PublishHeader, Published};
 pub use execution::{ChainEvent, ChainUpdate, Cursor, Head, View, WatchUpdates};
 pub use node::{Direction, Node, Peer, printable};
 pub use records::{Outcome, Stored, StoredAck, StoredFault};
+pub use snapshots::{HeldSnapshot, SnapshotHeader, SnapshotSources, SnapshotWanted, snapshot_target};
 
 use pol_core::{
     GenesisId, Hash32, ModelHead, UpdateId,

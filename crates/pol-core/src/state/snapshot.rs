@@ -1,6 +1,6 @@
 //! Checking a snapshot piece by piece against its own chunk hashes (section 13).
 
-use super::{Shape, VALUE_LIMIT, leaf_hash, merkle::Tree, to_usize};
+use super::{Shape, State, VALUE_LIMIT, leaf_hash, merkle::Tree, to_usize};
 use crate::ResultRoot;
 
 /// Why a piece of a snapshot is not the one that its hashes commit to. The sending peer's fault: ask another.
@@ -70,6 +70,16 @@ impl SnapshotLeaves {
         Ok(Self { shape, leaves })
     }
 
+    /// Those of a state.
+    pub fn of(state: &State) -> Self {
+        Self { shape: *state.shape(), leaves: state.leaves().collect() }
+    }
+
+    /// The hashes, in order.
+    pub(super) fn all(&self) -> &[[u8; 32]] {
+        &self.leaves
+    }
+
     /// The root they give: that of the state its chunks make.
     pub fn root(&self) -> ResultRoot {
         Tree::new(self.leaves.iter().copied()).root()
@@ -101,7 +111,7 @@ impl SnapshotLeaves {
 #[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
-    use crate::{GenesisId, delta::fixtures, state::State};
+    use crate::{GenesisId, delta::fixtures};
 
     #[test]
     fn a_snapshot_checked_chunk_by_chunk_is_the_state() {

@@ -16,7 +16,7 @@ use libp2p::{
     request_response::OutboundRequestId,
     swarm::{SwarmEvent, dial_opts::DialOpts},
 };
-use pol_core::record::{RecordKey, Topic};
+use pol_core::record::Topic;
 use tokio::{
     sync::{mpsc, oneshot},
     time,
@@ -158,17 +158,16 @@ impl EventLoop {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Spread(record) => self.spread(&record),
-            Command::Provide(id) => {
-                let key = RecordKey::Update(id).to_bytes();
-                if let Err(error) = self.swarm.behaviour_mut().kad.start_providing(key.into()) {
-                    warn!(target: "polai::dht", update_id = %id, %error, "not announced as provider");
+            Command::Provide(key) => {
+                if let Err(error) = self.swarm.behaviour_mut().kad.start_providing(key.to_bytes().into()) {
+                    warn!(target: "polai::dht", %key, %error, "not announced as provider");
                 }
             }
-            Command::StopProviding(id) => {
-                self.swarm.behaviour_mut().kad.stop_providing(&RecordKey::Update(id).to_bytes().into());
+            Command::StopProviding(key) => {
+                self.swarm.behaviour_mut().kad.stop_providing(&key.to_bytes().into());
             }
-            Command::Providers(id, reply) => {
-                let query = self.swarm.behaviour_mut().kad.get_providers(RecordKey::Update(id).to_bytes().into());
+            Command::Providers(key, reply) => {
+                let query = self.swarm.behaviour_mut().kad.get_providers(key.to_bytes().into());
                 self.providers.insert(query, Query::new(reply));
             }
             Command::Lookup(key, reply) => {

@@ -16,7 +16,7 @@ use super::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct Request {
     /// The question.
-    #[prost(oneof = "Ask", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5")]
     pub(crate) ask: Option<Ask>,
 }
 
@@ -35,6 +35,23 @@ pub(crate) enum Ask {
     /// Records by key.
     #[prost(message, tag = "4")]
     Records(AskRecords),
+    /// Bytes of a snapshot.
+    #[prost(message, tag = "5")]
+    Snapshot(AskSnapshot),
+}
+
+/// Bytes `offset..offset + SNAPSHOT_PART_BYTES` of a snapshot.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct AskSnapshot {
+    /// Model head, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) model_head: Vec<u8>,
+    /// Root of the state, 32 bytes; empty: any.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) root: Vec<u8>,
+    /// First byte wanted.
+    #[prost(uint64, tag = "3")]
+    pub(crate) offset: u64,
 }
 
 /// No fields.
@@ -75,7 +92,7 @@ pub(crate) struct AskRecords {
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct Response {
     /// Absent: "not here" or "not understood".
-    #[prost(oneof = "Answer", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5")]
     pub(crate) answer: Option<Answer>,
 }
 
@@ -94,6 +111,20 @@ pub(crate) enum Answer {
     /// To [`Ask::Records`].
     #[prost(message, tag = "4")]
     Records(Records),
+    /// To [`Ask::Snapshot`].
+    #[prost(message, tag = "5")]
+    Snapshot(SnapshotPart),
+}
+
+/// Part of a snapshot.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct SnapshotPart {
+    /// Root of its state, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) root: Vec<u8>,
+    /// The part asked for.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Part of a delta.

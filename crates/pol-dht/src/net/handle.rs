@@ -21,12 +21,12 @@ use crate::verify::VerifiedRecord;
 pub(crate) enum Command {
     /// Gossip a record that is stored here, and put it to the nodes near its key.
     Spread(Arc<VerifiedRecord>),
-    /// Tell the DHT that this node has the bytes of an update.
-    Provide(UpdateId),
+    /// Tell the DHT that this node has what a key names: an update's bytes, or a snapshot.
+    Provide(RecordKey),
     /// Stop saying so: the bytes are gone.
-    StopProviding(UpdateId),
-    /// Who says to have the bytes of an update.
-    Providers(UpdateId, oneshot::Sender<Vec<PeerId>>),
+    StopProviding(RecordKey),
+    /// Who says to have what a key names.
+    Providers(RecordKey, oneshot::Sender<Vec<PeerId>>),
     /// Envelopes that other nodes have under a key.
     Lookup(RecordKey, oneshot::Sender<Vec<(PeerId, Vec<u8>)>>),
     /// One exchange with a peer.
@@ -106,12 +106,17 @@ impl NetHandle {
 
     /// Announces that this node has the bytes of an update.
     pub async fn provide(&self, id: UpdateId) {
-        self.tell(Command::Provide(id)).await;
+        self.provide_key(RecordKey::Update(id)).await;
     }
 
-    /// Does not announce the bytes of an update any more. What others were told runs out by itself.
-    pub async fn stop_providing(&self, id: UpdateId) {
-        self.tell(Command::StopProviding(id)).await;
+    /// Announces that this node has what a key names: an update's bytes, or a snapshot.
+    pub(crate) async fn provide_key(&self, key: RecordKey) {
+        self.tell(Command::Provide(key)).await;
+    }
+
+    /// Does not announce it any more. What others were told runs out by itself.
+    pub(crate) async fn stop_providing(&self, key: RecordKey) {
+        self.tell(Command::StopProviding(key)).await;
     }
 
     /// Connects to an address.
@@ -129,7 +134,15 @@ impl NetHandle {
     /// # Errors
     /// [`AskError::Ended`].
     pub async fn providers(&self, id: UpdateId) -> Result<Vec<PeerId>, AskError> {
-        self.ask_loop(|reply| Command::Providers(id, reply)).await
+        self.providers_of(RecordKey::Update(id)).await
+    }
+
+    /// Who says to have what a key names; empty when nobody answers in time.
+    ///
+    /// # Errors
+    /// [`AskError::Ended`].
+    pub async fn providers_of(&self, key: RecordKey) -> Result<Vec<PeerId>, AskError> {
+        self.ask_loop(|reply| Command::Providers(key, reply)).await
     }
 
     /// Envelopes that other nodes have under a key, unverified: from whoever is near the key, and from whoever is connected. The first

@@ -66,6 +66,14 @@ pub const GOSSIP_QUEUE: usize = 2_048;
 pub const GOSSIP_DUPLICATES: Duration = Duration::from_secs(600);
 /// Bytes of a delta in one response.
 pub const CHUNK_BYTES: usize = 32 * 1024;
+/// Bytes of a snapshot in one response: four of its chunks.
+pub const SNAPSHOT_PART_BYTES: usize = 64 * 1024;
+/// Pause between two questions for parts of a snapshot to one peer: 40 a second are 160 units, below what a peer may ask for.
+pub const SNAPSHOT_PACE: Duration = Duration::from_millis(25);
+/// Questions for parts of a snapshot that a peer may leave without an answer before it is asked for none.
+pub const SNAPSHOT_FAILURES_MAX: u32 = 3;
+/// Peers that are asked for the beginning of a snapshot, at most.
+pub const SNAPSHOT_ASKED_MAX: usize = 64;
 /// Largest exchange request.
 pub const REQUEST_BYTES_MAX: u64 = 40 * 1024;
 /// Largest exchange response: a page of records.

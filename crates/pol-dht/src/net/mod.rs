@@ -26,10 +26,13 @@ pub mod limits;
 mod providers;
 mod remember;
 mod shelf;
+mod snapshots;
 mod start;
 mod sync;
 
 pub use fetch::{FetchError, fetch};
 pub use handle::{AskError, NetHandle, PeerInfo};
 pub use intake::{OwnError, put_own};
+pub use snapshots::SnapshotFetchError;
+pub(crate) use snapshots::fetch_snapshot;
 pub use start::{NetConfig, StartError, start};

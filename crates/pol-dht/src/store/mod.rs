@@ -21,6 +21,7 @@ mod overlay;
 mod peers;
 mod put;
 mod read;
+mod snapshots;
 mod write;
 
 pub use deltas::{DeltaLimits, DeltaStore};
@@ -31,6 +32,7 @@ pub use layout::bucket as bucket_of;
 pub use peers::{PEER_ADDRESSES_MAX, PEERS_MAX, PeerEntry};
 pub use put::Put;
 pub use read::{PAGE_MAX, StoredAck, StoredRecord};
+pub use snapshots::{HeldSnapshot, Ingest, READ_BYTES_MAX, SnapshotLimits, SnapshotName, SnapshotStore, SnapshotStoreError};
 
 use std::{
     fmt, fs,
@@ -45,6 +47,9 @@ use write::Writer;
 
 /// Folder of the deltas inside the data directory.
 const DELTA_FOLDER: &str = "deltas";
+/// Folder of the snapshots inside the data directory.
+const SNAPSHOT_FOLDER: &str = "snapshots";
+
 /// When a put is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
@@ -73,6 +78,8 @@ pub struct StoreLimits {
     pub cache_bytes: usize,
     /// Bounds of the delta files.
     pub deltas: DeltaLimits,
+    /// Bounds of the snapshot files.
+    pub snapshots: SnapshotLimits,
 }
 
 impl Default for StoreLimits {
@@ -86,6 +93,7 @@ impl Default for StoreLimits {
             evidence_per_validator: 4,
             cache_bytes: 24 << 20,
             deltas: DeltaLimits::default(),
+            snapshots: SnapshotLimits::default(),
         }
     }
 }
@@ -95,6 +103,7 @@ pub struct Store {
     directory: PathBuf,
     database: Handle,
     deltas: DeltaStore,
+    snapshots: SnapshotStore,
 }
 
 impl Store {
@@ -110,12 +119,18 @@ impl Store {
         let clean = pol_kit::fs::remove_unfinished(directory);
         clean.map_err(|e| error::io_error("remove what a killed process left in the data directory", e))?;
         let deltas = DeltaStore::open(&directory.join(DELTA_FOLDER), limits.deltas)?;
-        Ok(Self { directory: directory.to_owned(), database, deltas })
+        let snapshots = SnapshotStore::open(&directory.join(SNAPSHOT_FOLDER), limits.snapshots)?;
+        Ok(Self { directory: directory.to_owned(), database, deltas, snapshots })
     }
 
     /// The deltas.
     pub const fn deltas(&self) -> &DeltaStore {
         &self.deltas
+    }
+
+    /// The snapshots.
+    pub const fn snapshots(&self) -> &SnapshotStore {
+        &self.snapshots
     }
 
     /// Whether puts are refused at the moment because the disk is full.

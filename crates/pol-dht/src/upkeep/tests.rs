@@ -144,7 +144,7 @@ async fn what_is_held_is_offered_what_is_gone_is_not_and_old_pins_are_given_up()
     deltas.add(id, &bytes).unwrap();
     deltas.pin(id).unwrap();
     alone.upkeep.offer().await;
-    assert_eq!(alone.upkeep.offers, BTreeMap::from([(id, Offer::Unheard)]));
+    assert_eq!(alone.upkeep.offers, BTreeMap::from([(RecordKey::Update(id), Offer::Unheard)]));
     let local = node.net().local_peer_id();
     assert_eq!(node.net().providers(id).await.unwrap(), [local]);
 

@@ -13,7 +13,7 @@ use super::{
     CHAIN, ack, domains,
     liar::{Command, Wire},
     member, sign_ack, trainer, update,
-    wire::{Answer, Ask, Chunk, Digests, KeyEntry, Keys, Records, Request, Response, WireRecord},
+    wire::{Answer, Ask, Chunk, Digests, KeyEntry, Keys, Records, Request, Response, SnapshotPart, WireRecord},
 };
 
 /// Members that are none.
@@ -131,6 +131,7 @@ pub(crate) fn answers(tongue: Tongue, delta_bytes: usize, forged: Vec<Forged>) -
         let shift = if tongue == Tongue::Confused { 1_000 } else { 0 };
         let answer = match ask {
             Ask::Chunk(ask) => chunk(delta_bytes, ask.offset, shift),
+            Ask::Snapshot(ask) => Answer::Snapshot(SnapshotPart { root: ask.root, bytes: vec![7; 64 * 1024] }),
             Ask::Digests(_) => Answer::Digests(Digests { buckets: vec![0xdead_beef; 256] }),
             Ask::Keys(_) => Answer::Keys(Keys {
                 entries: offered.iter().take(12).map(|f| KeyEntry { key: f.key.clone(), short_hash: 1 }).collect(),

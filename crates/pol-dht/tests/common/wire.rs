@@ -3,7 +3,7 @@
 /// What one node asks another.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Request {
-    #[prost(oneof = "Ask", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5")]
     pub(crate) ask: Option<Ask>,
 }
 
@@ -17,6 +17,18 @@ pub(crate) enum Ask {
     Keys(AskKeys),
     #[prost(message, tag = "4")]
     Records(AskRecords),
+    #[prost(message, tag = "5")]
+    Snapshot(AskSnapshot),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AskSnapshot {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) model_head: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) root: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub(crate) offset: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -47,7 +59,7 @@ pub(crate) struct AskRecords {
 /// The answer.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Response {
-    #[prost(oneof = "Answer", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5")]
     pub(crate) answer: Option<Answer>,
 }
 
@@ -61,6 +73,16 @@ pub(crate) enum Answer {
     Keys(Keys),
     #[prost(message, tag = "4")]
     Records(Records),
+    #[prost(message, tag = "5")]
+    Snapshot(SnapshotPart),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SnapshotPart {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) root: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) bytes: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

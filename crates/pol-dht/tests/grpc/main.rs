@@ -9,6 +9,7 @@ mod full_disk;
 mod health;
 mod put;
 mod refused;
+mod snapshots;
 mod support;
 mod two_daemons;
 mod watched;

@@ -16,6 +16,7 @@ pub use rpc::{ClientVersion, EngineApiServer};
 
 use alloy_rpc_types_engine::{ExecutionPayloadBodyV1, PayloadStatus, PayloadStatusEnum};
 use jsonrpsee::types::{ErrorCode, ErrorObjectOwned};
+use reth_ai_exex::model_log::ModelLog;
 use tracing::error;
 
 use crate::{
@@ -60,12 +61,19 @@ const CAPABILITIES: [&str; 11] = [
 pub struct Engine {
     chain: Chain,
     payloads: Payloads,
+    log: Option<ModelLog>,
 }
 
 impl Engine {
     /// On a chain and its payload jobs.
     pub const fn new(chain: Chain, payloads: Payloads) -> Self {
-        Self { chain, payloads }
+        Self { chain, payloads, log: None }
+    }
+
+    /// That notes the roots which the certificates of payloads name, for the feed.
+    #[must_use]
+    pub fn with_log(self, log: ModelLog) -> Self {
+        Self { log: Some(log), ..self }
     }
 }
 

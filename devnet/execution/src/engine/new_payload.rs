@@ -6,7 +6,11 @@ use alloy_rpc_types_engine::{
     CancunPayloadFields, ExecutionPayloadSidecar, ExecutionPayloadV3, PayloadStatus, PayloadStatusEnum,
 };
 use jsonrpsee::core::RpcResult;
-use reth_ai_exex::wire::{self, HashedBlock, SplitError};
+use pol_core::params::WIRE_HEAD_BYTES;
+use reth_ai_exex::{
+    model_log::ModelLog,
+    wire::{self, HashedBlock, SplitError},
+};
 
 use super::{Engine, blocking, internal, invalid};
 use crate::chain::ImportError;
@@ -34,21 +38,33 @@ impl Engine {
         blobs: Vec<B256>,
         parent_beacon_block_root: B256,
     ) -> RpcResult<PayloadStatus> {
-        let chain = self.chain.clone();
+        let (chain, log) = (self.chain.clone(), self.log.clone());
         let imported = blocking(move || {
+            let extra_data = payload.payload_inner.payload_inner.extra_data.clone();
             let block = match to_block(payload, blobs, parent_beacon_block_root) {
                 Ok(block) => block,
                 Err(error) => return Ok(invalid(None, &error)),
             };
             let hash = block.hash();
             match chain.import(block) {
-                Ok(_) => Ok(PayloadStatus::new(PayloadStatusEnum::Valid, Some(hash))),
+                Ok(_) => {
+                    note(log.as_ref(), hash, &extra_data);
+                    Ok(PayloadStatus::new(PayloadStatusEnum::Valid, Some(hash)))
+                }
                 Err(ImportError::UnknownParent { .. }) => Ok(PayloadStatus::from_status(PayloadStatusEnum::Syncing)),
                 Err(ImportError::Invalid { latest_valid, error }) => Ok(invalid(Some(latest_valid), &error)),
                 Err(ImportError::Store(error)) => Err(error),
             }
         });
         imported.await?.map_err(|error| internal(&error))
+    }
+}
+
+/// For who follows the model: what the certificate says. Blocks go on without.
+fn note(log: Option<&ModelLog>, hash: B256, extra_data: &[u8]) {
+    let trailer = extra_data.get(WIRE_HEAD_BYTES..).unwrap_or_default();
+    if let Some(Err(error)) = log.map(|log| log.certify(hash, trailer)) {
+        tracing::warn!(target: "polai::engine", %hash, %error, "the root in a block's certificate is not kept");
     }
 }
 

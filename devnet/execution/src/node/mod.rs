@@ -70,7 +70,7 @@ impl Node {
         ai_metrics.register(&mut registry);
         let opened = (args.clone(), genesis, ai_metrics.clone(), tasks.clone());
         let (chain, log) = tasks.run_blocking(move || open(opened)).await??;
-        let ai = ai(args, &chain, log, ai_metrics, Arc::clone(&clock), tasks).await?;
+        let ai = ai(args, &chain, log.clone(), ai_metrics, Arc::clone(&clock), tasks).await?;
         let pool = Pool::new(chain.clone());
         let parts = Parts {
             chain: chain.clone(),
@@ -87,7 +87,7 @@ impl Node {
         };
         tasks.child("payloads").spawn_until_stopped("runner", runner);
         tasks.child("pool").spawn_until_stopped("follower", follow(chain.clone(), pool.clone()));
-        let engine = Engine::new(chain.clone(), payloads);
+        let engine = Engine::new(chain.clone(), payloads).with_log(log);
         let addresses = ports.addresses;
         let eth = Eth::new(chain.clone(), pool.clone());
         let served = Served { chain: chain.clone(), eth, engine: engine.clone(), ai, secret, clock, health };

@@ -97,6 +97,7 @@ impl Dht for MockDht {
     type WatchAcksStream = Events<WatchAcksResponse>;
     type WatchFaultsStream = Events<WatchFaultsResponse>;
     type FetchDeltaStream = Events<FetchDeltaResponse>;
+    type GetSnapshotStream = Events<GetSnapshotResponse>;
 
     async fn watch_candidates(
         &self,
@@ -145,6 +146,23 @@ impl Dht for MockDht {
         let id = convert::fetch_target(request.get_ref())?;
         let bytes = lock(&self.held).deltas.get(&id).cloned().ok_or_else(|| Reason::NotFound.refuse("no such delta"))?;
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks::split(&bytes).map(|part| Ok(part.into()))))))
+    }
+
+    async fn publish_snapshot(
+        &self,
+        _request: Request<Streaming<PublishSnapshotRequest>>,
+    ) -> Result<Response<PublishSnapshotResponse>, Status> {
+        Err(Reason::NoRole.refuse("no snapshots in this one"))
+    }
+
+    async fn has_snapshot(&self, request: Request<HasSnapshotRequest>) -> Result<Response<HasSnapshotResponse>, Status> {
+        convert::snapshot_target(request.get_ref())?;
+        Ok(Response::new(HasSnapshotResponse::default()))
+    }
+
+    async fn get_snapshot(&self, request: Request<GetSnapshotRequest>) -> Result<Response<Self::GetSnapshotStream>, Status> {
+        let wanted = convert::SnapshotWanted::try_from(request.get_ref())?;
+        Err(Reason::NotFound.refuse(format!("no snapshot of model head {}", wanted.model_head)))
     }
 
     async fn put_ack(&self, request: Request<PutAckRequest>) -> Result<Response<PutAckResponse>, Status> {

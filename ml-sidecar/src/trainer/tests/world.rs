@@ -74,7 +74,14 @@ impl Chain {
         self.tip.state = Arc::new(state);
         self.tip.head = model_head::child(self.tip.head, update_id);
         self.tip.number += 1;
-        let event = Event::Applied { update_id, head: self.tip.head, number: self.tip.number };
+        let event = Event::Applied {
+            update_id,
+            parent: self.tip.head,
+            head: self.tip.head,
+            number: self.tip.number,
+            root: self.tip.root,
+            certified: None,
+        };
         self.publisher.publish(self.tip.clone(), &[event]);
     }
 

@@ -118,6 +118,7 @@ pub(crate) fn feed() -> Vec<Vec<u8>> {
         number: 70,
         timestamp: 1_000_600,
         finalized: true,
+        result_root: None,
     };
     let requests = [(None, View::Finalized), (Some(block), View::Canonical)]
         .map(|(after, view)| WatchUpdatesRequest::from(WatchUpdates { after, view }).encode_to_vec());

@@ -25,6 +25,7 @@ mod feed;
 mod node;
 mod records;
 mod refuse;
+mod snapshots;
 mod watch;
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -128,6 +129,7 @@ impl Dht for Service {
     type WatchAcksStream = Events<WatchAcksResponse>;
     type WatchFaultsStream = Events<WatchFaultsResponse>;
     type FetchDeltaStream = Events<FetchDeltaResponse>;
+    type GetSnapshotStream = Events<GetSnapshotResponse>;
 
     async fn watch_candidates(
         &self,
@@ -153,6 +155,21 @@ impl Dht for Service {
 
     async fn fetch_delta(&self, request: Request<FetchDeltaRequest>) -> Result<Response<Self::FetchDeltaStream>, Status> {
         Ok(Response::new(self.fetch(request.get_ref()).await?))
+    }
+
+    async fn publish_snapshot(
+        &self,
+        request: Request<Streaming<PublishSnapshotRequest>>,
+    ) -> Result<Response<PublishSnapshotResponse>, Status> {
+        Ok(Response::new(self.publish_whole(request.into_inner()).await?))
+    }
+
+    async fn has_snapshot(&self, request: Request<HasSnapshotRequest>) -> Result<Response<HasSnapshotResponse>, Status> {
+        Ok(Response::new(self.sources(request.get_ref()).await?))
+    }
+
+    async fn get_snapshot(&self, request: Request<GetSnapshotRequest>) -> Result<Response<Self::GetSnapshotStream>, Status> {
+        Ok(Response::new(self.whole(request.get_ref())?))
     }
 
     async fn put_ack(&self, request: Request<PutAckRequest>) -> Result<Response<PutAckResponse>, Status> {

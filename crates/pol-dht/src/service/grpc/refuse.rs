@@ -6,8 +6,8 @@ use pol_kit::tasks::Panic;
 
 use crate::{
     PublishError,
-    net::{AskError, FetchError, OwnError},
-    store::{DeltaError, Put, StoreError},
+    net::{AskError, FetchError, OwnError, SnapshotFetchError},
+    store::{DeltaError, Put, SnapshotStoreError, StoreError},
     validators::SetError,
     verify::{Unavailable, VerifyError},
 };
@@ -124,6 +124,27 @@ impl Refusal for FetchError {
             Self::NoSource(_) | Self::Failed { .. } => Reason::NotFound,
             Self::Ended => Reason::ShuttingDown,
             Self::Store(error) => error.reason(),
+            Self::Keep(error) => error.reason(),
+        }
+    }
+}
+
+impl Refusal for SnapshotStoreError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Budget { .. } => Reason::StoreFull,
+            Self::Busy => Reason::Quota,
+            Self::Chunk(_) | Self::Missing { .. } => Reason::BadTransfer,
+            Self::Store(error) => error.reason(),
+        }
+    }
+}
+
+impl Refusal for SnapshotFetchError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::NoSource { .. } | Self::Failed { .. } => Reason::NotFound,
+            Self::Ended => Reason::ShuttingDown,
             Self::Keep(error) => error.reason(),
         }
     }
