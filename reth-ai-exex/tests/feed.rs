@@ -295,7 +295,7 @@ async fn the_root_in_a_blocks_certificate_comes_with_its_update_from_disk_and_li
     for (block, trailer) in
         [(&blocks[2], &certificate), (&blocks[2], &other), (&blocks[8], &certificate), (&blocks[5], &vec![1; 9])]
     {
-        served.log.certify(block.block.hash, trailer).unwrap();
+        served.log.certify(block.block.hash, &[&[0; 80], &trailer[..]].concat());
     }
     served.log.commit(&blocks[..6]).unwrap();
     let mut watch = served.watch(None, View::Canonical).await;

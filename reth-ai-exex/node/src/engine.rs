@@ -7,6 +7,7 @@ use alloy_rpc_types_engine::{
 };
 use reth_ai_exex::{
     candidate::Choice,
+    model_log::ModelLog,
     sealer::SealedBlock as Sealed,
     wire::{self, JoinError, SplitError},
 };
@@ -139,6 +140,7 @@ from_built!(
 pub(crate) struct PolaiEngineValidator {
     inner: EthereumEngineValidator,
     spec: Arc<ChainSpec>,
+    log: Option<ModelLog>,
 }
 
 impl PayloadValidator<PolaiEngineTypes> for PolaiEngineValidator {
@@ -146,13 +148,16 @@ impl PayloadValidator<PolaiEngineTypes> for PolaiEngineValidator {
 
     fn convert_payload_to_block(&self, data: ExecutionData) -> Result<SealedBlock<Block>, NewPayloadError> {
         let ExecutionData { payload, sidecar } = data;
-        let claimed = payload.block_hash();
+        let (claimed, extra_data) = (payload.block_hash(), payload.as_v1().extra_data.clone());
         let block = wire::split(payload).and_then(|split| split.into_block::<TransactionSigned>(&sidecar));
         let (block, hash) = block.map_err(|error| refused(&error, claimed))?.into_parts();
         let (block, time) = (SealedBlock::new_unchecked(block, hash), self.spec.as_ref());
         shanghai::ensure_well_formed_fields(block.body(), time.is_shanghai_active_at_timestamp(block.timestamp))?;
         cancun::ensure_well_formed_fields(&block, sidecar.cancun(), time.is_cancun_active_at_timestamp(block.timestamp))?;
         prague::ensure_well_formed_fields(block.body(), sidecar.prague(), time.is_prague_active_at_timestamp(block.timestamp))?;
+        if let Some(log) = &self.log {
+            log.certify(hash, &extra_data);
+        }
         Ok(block)
     }
 }
@@ -183,9 +188,10 @@ impl EngineApiValidator<PolaiEngineTypes> for PolaiEngineValidator {
     }
 }
 
-/// Gives the node its validator.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PolaiEngineValidatorBuilder;
+/// Gives the node its validator. The Engine API makes one of its own, by default, for the fields alone: only the one that takes payloads in
+/// notes what their certificates say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PolaiEngineValidatorBuilder(pub(crate) Option<ModelLog>);
 
 impl<N> PayloadValidatorBuilder<N> for PolaiEngineValidatorBuilder
 where
@@ -195,6 +201,6 @@ where
 
     async fn build(self, ctx: &AddOnsContext<'_, N>) -> eyre::Result<Self::Validator> {
         let spec = Arc::clone(&ctx.config.chain);
-        Ok(PolaiEngineValidator { inner: EthereumEngineValidator::new(Arc::clone(&spec)), spec })
+        Ok(PolaiEngineValidator { inner: EthereumEngineValidator::new(Arc::clone(&spec)), spec, log: self.0 })
     }
 }

@@ -61,11 +61,12 @@ impl<N: FullNodeTypes<Types = Self>> Node<N> for PolaiNode {
     }
 
     fn add_ons(&self) -> Self::AddOns {
+        let noting = PolaiEngineValidatorBuilder(Some(self.0.log.clone()));
         EthereumAddOns::new(RpcAddOns::new(
             EthereumEthApiBuilder::default(),
-            PolaiEngineValidatorBuilder,
+            noting.clone(),
             BasicEngineApiBuilder::default(),
-            BasicEngineValidatorBuilder::default(),
+            BasicEngineValidatorBuilder::new(noting),
             Identity::new(),
             Identity::new(),
         ))

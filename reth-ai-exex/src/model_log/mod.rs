@@ -32,7 +32,7 @@ use std::{
 
 use alloy_eips::BlockNumHash;
 use alloy_primitives::B256;
-use pol_core::ack::RawCertificate;
+use pol_core::{ack::RawCertificate, params::WIRE_HEAD_BYTES};
 use pol_kit::{
     database::DatabaseError,
     telemetry::{Stage, update},
@@ -123,18 +123,16 @@ impl ModelLog {
         self.change(|writer| writer.finalize(block))
     }
 
-    /// Notes the root in the certificate of a block, from the trailer of its payload (section 4); to be called before the block becomes
-    /// canonical. A trailer that is no certificate says nothing.
+    /// Notes the root in the certificate of a block, from the `extraData` of its payload in wire form (section 4); to be called before the
+    /// block becomes canonical. A trailer that is no certificate says nothing, and what cannot be kept is logged: the block is as good without.
     ///
     /// The execution client does not check certificates: the consensus client of this machine has, before it hands a payload over. The block's
-    /// hash does not cover them: of two for one block the first stays.
-    ///
-    /// # Errors
-    /// Disk and database; the block is as good without.
-    pub fn certify(&self, block: B256, trailer: &[u8]) -> Result<(), LogError> {
-        match RawCertificate::decode(trailer) {
-            Ok(certificate) => self.0.store.certify(&block.0, &certificate.result_root.0),
-            Err(_) => Ok(()),
+    /// hash does not cover them: of two for one block the first stays. Nothing waits for the disk here: the entry of the canonical block does.
+    pub fn certify(&self, block: B256, extra_data: &[u8]) {
+        let trailer = extra_data.get(WIRE_HEAD_BYTES..).unwrap_or_default();
+        let Ok(certificate) = RawCertificate::decode(trailer) else { return };
+        if let Err(error) = self.0.store.certify(&block.0, &certificate.result_root.0) {
+            tracing::warn!(target: "polai::engine", hash = %block, %error, "the root in a block's certificate is not kept");
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use pol_core::{Hash32, UpdateId};
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::{
     Ends, LogError, LogEvent,
@@ -94,14 +94,15 @@ impl Store {
         })
     }
 
-    /// Notes a certificate's root; the first one stays. Synced.
+    /// Notes a certificate's root; the first one stays. It is synced with the next entry.
     pub(super) fn certify(&self, block_hash: &[u8; 32], root: &[u8; 32]) -> Result<(), LogError> {
         self.with_database(|database| {
             let known = database.begin_read()?.open_table(CERTIFIED)?.get(block_hash)?.is_some();
             if known {
                 return Ok(());
             }
-            let transaction = database.begin_write()?;
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::None)?;
             transaction.open_table(CERTIFIED)?.insert(block_hash, root)?;
             Ok(transaction.commit()?)
         })

@@ -6,11 +6,7 @@ use alloy_rpc_types_engine::{
     CancunPayloadFields, ExecutionPayloadSidecar, ExecutionPayloadV3, PayloadStatus, PayloadStatusEnum,
 };
 use jsonrpsee::core::RpcResult;
-use pol_core::params::WIRE_HEAD_BYTES;
-use reth_ai_exex::{
-    model_log::ModelLog,
-    wire::{self, HashedBlock, SplitError},
-};
+use reth_ai_exex::wire::{self, HashedBlock, SplitError};
 
 use super::{Engine, blocking, internal, invalid};
 use crate::chain::ImportError;
@@ -48,7 +44,10 @@ impl Engine {
             let hash = block.hash();
             match chain.import(block) {
                 Ok(_) => {
-                    note(log.as_ref(), hash, &extra_data);
+                    // For who follows the model.
+                    if let Some(log) = &log {
+                        log.certify(hash, &extra_data);
+                    }
                     Ok(PayloadStatus::new(PayloadStatusEnum::Valid, Some(hash)))
                 }
                 Err(ImportError::UnknownParent { .. }) => Ok(PayloadStatus::from_status(PayloadStatusEnum::Syncing)),
@@ -57,14 +56,6 @@ impl Engine {
             }
         });
         imported.await?.map_err(|error| internal(&error))
-    }
-}
-
-/// For who follows the model: what the certificate says. Blocks go on without.
-fn note(log: Option<&ModelLog>, hash: B256, extra_data: &[u8]) {
-    let trailer = extra_data.get(WIRE_HEAD_BYTES..).unwrap_or_default();
-    if let Some(Err(error)) = log.map(|log| log.certify(hash, trailer)) {
-        tracing::warn!(target: "polai::engine", %hash, %error, "the root in a block's certificate is not kept");
     }
 }
 
