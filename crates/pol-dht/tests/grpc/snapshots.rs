@@ -38,7 +38,7 @@ fn manifest() -> SnapshotManifest {
     SnapshotManifest::of(&state(), 256, &[7, 8])
 }
 
-fn wanted() -> SnapshotWanted {
+const fn wanted() -> SnapshotWanted {
     SnapshotWanted { model_head: HEAD, updates: 256, root: None, not_roots: Vec::new() }
 }
 

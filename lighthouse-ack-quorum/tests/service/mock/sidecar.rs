@@ -10,9 +10,9 @@ use pol_api::{
     sidecar::{
         self, Verdict,
         v1::{
-            DatasetsRequest, DatasetsResponse, ExportAdapterRequest, ExportAdapterResponse, ModelStateRequest,
-            ModelStateResponse, StatusRequest, StatusResponse, StopTrainingRequest, StopTrainingResponse, TrainRequest,
-            TrainResponse, ValidateRequest, ValidateResponse, VerdictsRequest, VerdictsResponse, sidecar_server,
+            AggregateRequest, AggregateResponse, DatasetsRequest, DatasetsResponse, ExportAdapterRequest, ExportAdapterResponse,
+            ModelStateRequest, ModelStateResponse, StatusRequest, StatusResponse, StopTrainingRequest, StopTrainingResponse,
+            TrainRequest, TrainResponse, ValidateRequest, ValidateResponse, VerdictsRequest, VerdictsResponse, sidecar_server,
         },
     },
     tonic::{self, Request, Response, Status},
@@ -72,6 +72,10 @@ impl sidecar_server::Sidecar for Sidecar {
     }
 
     async fn validate(&self, _request: Request<ValidateRequest>) -> Result<Response<ValidateResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn aggregate(&self, _request: Request<AggregateRequest>) -> Result<Response<AggregateResponse>, Status> {
         Err(not_asked())
     }
 

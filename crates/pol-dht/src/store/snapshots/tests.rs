@@ -32,8 +32,8 @@ fn put(store: &SnapshotStore, number: u8, updates: u64) -> HeldSnapshot {
 
 fn bytes(store: &SnapshotStore, held: &HeldSnapshot) -> Vec<u8> {
     let mut all = Vec::new();
-    while (all.len() as u64) < held.bytes {
-        let (found, more) = store.read(&held.name, all.len() as u64, 10_000).unwrap().unwrap();
+    while u64::try_from(all.len()).unwrap() < held.bytes {
+        let (found, more) = store.read(&held.name, u64::try_from(all.len()).unwrap(), 10_000).unwrap().unwrap();
         assert_eq!(found, *held);
         all.extend(more);
     }
