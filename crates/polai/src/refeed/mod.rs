@@ -6,7 +6,7 @@
 //! one that the execution client knows, and given to it forward with engine_newPayloadV3.
 //!
 //! # Contract
-//! [`run`] looks every [`LOOK`] and does nothing while the head's payload is known. It feeds when the payload stays unknown for a slot in
+//! [`run`] looks every second and does nothing while the head's payload is known. It feeds when the payload stays unknown for a slot in
 //! which the execution client made no progress by itself. It never moves the head: that is the beacon node's to say, and it says it every slot.
 //!
 //! # Limits
