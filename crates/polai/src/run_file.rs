@@ -3,16 +3,19 @@
 //! # Contract
 //! Written whole or not at all. It says what was: whether a node runs now, the folder's lock says.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, thread, time::Duration};
 
 use pol_kit::{
     exit::Exit,
-    fs::{Access, LockError, lock_directory, write_durably},
+    fs::{Access, DirectoryLock, LockError, lock_directory, write_durably},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{args::Ports, layout::Layout, supervise::PartState};
 
+/// How often somebody else's lock is looked at before it is believed, and the time between two looks.
+const LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(50);
 /// Longest run.json that is looked at.
 const BYTES_MAX: u64 = 64 << 10;
 
@@ -66,6 +69,21 @@ pub fn running(layout: &Layout) -> Result<Option<Option<u32>>, Exit> {
         Ok(_lock) => Ok(None),
         Err(LockError::InUse { pid, .. }) => Ok(Some(pid)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The folder for this process alone. Whoever only looks whether a node runs ([`running`]) holds its lock for a moment: that is waited out.
+///
+/// # Errors
+/// Somebody works in it; no such folder, or one that may not be used.
+pub fn hold(layout: &Layout) -> Result<DirectoryLock, LockError> {
+    let mut looks = LOOKS;
+    loop {
+        match lock_directory(layout.directory()) {
+            Err(LockError::InUse { .. }) if looks > 0 => looks -= 1,
+            ended => return ended,
+        }
+        thread::sleep(LOOK);
     }
 }
 

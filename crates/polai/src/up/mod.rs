@@ -36,7 +36,7 @@ use std::{
 use pol_kit::{
     clock::{Clock, System},
     exit::{Exit, OrUsage as _},
-    fs::{LockError, create_private_directory, lock_directory, remove_unfinished},
+    fs::{LockError, create_private_directory, remove_unfinished},
     jwt::Secret,
     tasks::{self, Tasks},
 };
@@ -49,7 +49,7 @@ use crate::{
     layout::Layout,
     programs::Programs,
     refeed::{self, Refeed},
-    run_file::RunFile,
+    run_file::{self, RunFile},
     seed,
     supervise::{Event, Part, PartState, Supervisor},
 };
@@ -115,7 +115,7 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data: &data, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
-    let _lock = lock_directory(layout.directory()).map_err(in_use)?;
+    let _lock = run_file::hold(layout).map_err(in_use)?;
     busy::check(&ports, |port| plan.needs(port))?;
     preflight::check(layout, clock.as_ref())?;
     remove_unfinished(layout.directory())?;

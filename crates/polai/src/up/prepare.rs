@@ -8,12 +8,12 @@ use std::{fs, io, path::Path};
 use pol_kit::{
     clock::System,
     exit::{Exit, OrUsage as _},
-    fs::{Access, create_private_directory, lock_directory, remove_unfinished, write_durably},
+    fs::{Access, create_private_directory, remove_unfinished, write_durably},
 };
 use zeroize::Zeroizing;
 
 use super::{chain, in_use, preflight, say};
-use crate::{args::UpArgs, layout::Layout, programs::Programs, seed};
+use crate::{args::UpArgs, layout::Layout, programs::Programs, run_file, seed};
 
 /// Makes all of it, or finds that it is there.
 ///
@@ -22,7 +22,7 @@ use crate::{args::UpArgs, layout::Layout, programs::Programs, seed};
 pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     let (clock, programs) = (System::new(), Programs::of_process());
     create_private_directory(layout.directory()).or_usage()?;
-    let _lock = lock_directory(layout.directory()).map_err(in_use)?;
+    let _lock = run_file::hold(layout).map_err(in_use)?;
     preflight::check(layout, &clock)?;
     remove_unfinished(layout.directory())?;
     let chain = chain::find_or_make(layout, args, &programs, &clock)?;

@@ -9,7 +9,6 @@ use std::{
 use pol_kit::{
     clock::System,
     exit::Exit,
-    fs::lock_directory,
     tasks::{self, Tasks},
 };
 use serde_json::{Value, json};
@@ -20,6 +19,7 @@ use crate::{
     busy,
     layout::Layout,
     programs::Programs,
+    run_file,
     supervise::{Event, Supervisor},
     up::{
         data::TrainData,
@@ -51,7 +51,7 @@ pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result
         return Err(Exit::usage("a chain of Lighthouse is checked while its node runs: polai up --consensus lighthouse first"));
     }
     let parts = plan.parts(None, &[])?;
-    let _lock = lock_directory(layout.directory())?;
+    let _lock = run_file::hold(layout)?;
     busy::check(&node.ports, |port| plan.needs(port))?;
     say("starting   the node's processes, without keys");
     let mut supervisor = Supervisor::new(std::env::current_exe()?, parts, Arc::new(System::new()));
