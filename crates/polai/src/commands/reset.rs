@@ -5,14 +5,12 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
-use pol_kit::{
-    exit::Exit,
-    fs::{LockError, lock_directory},
-};
+use pol_kit::{exit::Exit, fs::LockError};
 
 use crate::{
     args::ResetArgs,
     layout::Layout,
+    run_file,
     up::{chain, say},
 };
 
@@ -40,7 +38,7 @@ pub fn reset(layout: &Layout, args: ResetArgs) -> Result<(), Exit> {
     if !layout.directory().is_dir() {
         return Err(Exit::usage(format!("{folder}: there is no such folder")));
     }
-    let _lock = lock_directory(layout.directory()).map_err(|error| match error {
+    let _lock = run_file::hold(layout).map_err(|error| match error {
         LockError::InUse { .. } => Exit::usage(format!("{folder}: a node runs here; polai down stops it")),
         error => error.into(),
     })?;
@@ -83,6 +81,8 @@ fn ask(layout: &Layout, there: &[&str]) -> Result<(), Exit> {
 
 #[cfg(test)]
 mod tests {
+    use pol_kit::fs::lock_directory;
+
     use super::*;
 
     #[test]

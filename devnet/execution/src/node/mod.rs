@@ -17,14 +17,11 @@ use pol_kit::{
 };
 use ports::{Ports, Served};
 use reth_ai_exex::{
-    candidate::Register,
     genesis::ExecutionGenesis,
     metrics::Metrics,
-    model_log::{self, ModelLog},
-    sealer::Sealer,
+    process::{Ai, Settings},
 };
 use tokio::sync::broadcast::error::RecvError;
-use tracing::warn;
 
 use crate::{
     args::Args,
@@ -48,14 +45,6 @@ pub struct Node {
     pub pool: Pool,
 }
 
-/// The parts of the library that a node is made of.
-struct Ai {
-    register: Register,
-    log: ModelLog,
-    sealer: Option<Sealer>,
-    metrics: Metrics,
-}
-
 impl Node {
     /// Starts a node.
     ///
@@ -69,8 +58,14 @@ impl Node {
         let ai_metrics = Metrics::new();
         ai_metrics.register(&mut registry);
         let opened = (args.clone(), genesis, ai_metrics.clone(), tasks.clone());
-        let (chain, log) = tasks.run_blocking(move || open(opened)).await??;
-        let ai = ai(args, &chain, log.clone(), ai_metrics, Arc::clone(&clock), tasks).await?;
+        let chain = tasks.run_blocking(move || open(opened)).await??;
+        let settings = Settings {
+            mode: args.ai_mode,
+            seal_threads: (!args.seal_off).then_some(args.seal_threads),
+            log: args.chain_data().join("model_log"),
+        };
+        let ai = Ai::start(settings, *chain.genesis().chain(), Arc::clone(&clock), ai_metrics, tasks).await.or_usage()?;
+        ai.follow(Arc::new(chain.clone()), chain.watch_heads(), tasks);
         let pool = Pool::new(chain.clone());
         let parts = Parts {
             chain: chain.clone(),
@@ -87,7 +82,7 @@ impl Node {
         };
         tasks.child("payloads").spawn_until_stopped("runner", runner);
         tasks.child("pool").spawn_until_stopped("follower", follow(chain.clone(), pool.clone()));
-        let engine = Engine::new(chain.clone(), payloads).with_log(log);
+        let engine = Engine::new(chain.clone(), payloads).with_log(ai.log.clone());
         let addresses = ports.addresses;
         let eth = Eth::new(chain.clone(), pool.clone());
         let served = Served { chain: chain.clone(), eth, engine: engine.clone(), ai, secret, clock, health };
@@ -125,7 +120,7 @@ fn secret(args: &Args) -> Result<Secret, Exit> {
 }
 
 /// Opens what is on disk; the directory's lock lives as long as the chain's task.
-fn open((args, genesis, metrics, tasks): (Args, ExecutionGenesis, Metrics, Tasks)) -> Result<(Chain, ModelLog), Exit> {
+fn open((args, genesis, metrics, tasks): (Args, ExecutionGenesis, Metrics, Tasks)) -> Result<Chain, Exit> {
     let folder = args.chain_data();
     fs::create_private_directory(&folder)?;
     let lock = fs::lock_directory(&folder)?;
@@ -135,43 +130,7 @@ fn open((args, genesis, metrics, tasks): (Args, ExecutionGenesis, Metrics, Tasks
         drop(lock);
         Ok::<(), Exit>(())
     });
-    let log = ModelLog::open(&folder.join("model_log"), genesis.chain(), metrics.clone()).or_usage()?;
-    let chain = Chain::open(&folder, genesis, History::default(), metrics).or_usage()?;
-    Ok((chain, log))
-}
-
-async fn ai(
-    args: &Args,
-    chain: &Chain,
-    log: ModelLog,
-    metrics: Metrics,
-    clock: Arc<dyn Clock>,
-    tasks: &Tasks,
-) -> Result<Ai, Exit> {
-    let rules = *chain.genesis().chain();
-    let register = Register::new(rules, Arc::clone(&clock), args.ai_mode, metrics.clone());
-    let (threads, own, off) = (args.seal_threads, metrics.clone(), args.seal_off);
-    let measure = move || (!off).then(|| Sealer::start(threads, &rules, clock, own));
-    let sealer = match tasks.run_blocking(measure).await? {
-        Some(Ok(sealer)) => Some(sealer),
-        Some(Err(error)) => {
-            warn!(target: "polai::sealer", %error, "this node will not propose");
-            None
-        }
-        None => None,
-    };
-    let (follower, view, heads) = (log.clone(), Arc::new(chain.clone()), chain.watch_heads());
-    let (tasks, stop) = (tasks.child("model-log"), tasks.token());
-    tasks.spawn_optional("follower", move || {
-        let (following, stop) = (model_log::follow(follower.clone(), view.clone(), heads.clone()), stop.clone());
-        async move {
-            tokio::select! {
-                ended = following => ended,
-                () = stop.cancelled() => Ok(()),
-            }
-        }
-    });
-    Ok(Ai { register, log, sealer, metrics })
+    Chain::open(&folder, genesis, History::default(), metrics).or_usage()
 }
 
 /// The mempool follows the chain.

@@ -17,15 +17,14 @@ use pol_kit::{
 };
 use prometheus_client::registry::Registry;
 use reth_ai_exex::{
-    engine::AiEngine,
-    feed::{self, Feed, Program},
+    feed::Program,
+    process::Ai,
     rpc::{PolaiRpc, PolaiServer as _},
     server,
 };
 use tokio::net::TcpListener;
 use tracing::info;
 
-use super::Ai;
 use crate::{
     args::Args,
     chain::Chain,
@@ -100,30 +99,8 @@ impl Ports {
         let engine = tasks.child("engine");
         engine.spawn_critical("server", http::serve(self.auth, router, engine_limits(), engine.token()));
 
-        // Without it blocks go on, empty.
-        let (ai_tasks, listener) = (tasks.child("ai-engine"), self.ai_engine);
-        let own = AiEngine::new(*chain.genesis().chain(), ai.register, ai.log.clone(), ai.sealer);
-        let (token, own_clock) = (ai_tasks.token(), Arc::clone(&clock));
-        ai_tasks.spawn_optional("server", move || {
-            let router = own.clone().router(Arc::clone(&secret), Arc::clone(&own_clock));
-            let (listener, token) = (listener.try_clone(), token.clone());
-            async move {
-                let listener = TcpListener::from_std(listener?)?;
-                let Ok(()) = http::serve(listener, router, http::Limits::default(), token).await;
-                Ok::<(), Exit>(())
-            }
-        });
-
-        let (feed_tasks, listener) = (tasks.child("feed"), self.feed);
         let program = Program { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
-        let feed = Feed::new(ai.log, chain.genesis().chain(), program, clock.as_ref(), feed_tasks.token(), ai.metrics);
-        feed_tasks.spawn_optional("server", move || {
-            let (listener, feed) = (listener.try_clone(), feed.clone());
-            async move {
-                feed::serve(TcpListener::from_std(listener?)?, feed).await?;
-                Ok::<(), Exit>(())
-            }
-        });
+        ai.serve(self.ai_engine, self.feed, program, secret, clock, tasks);
 
         health.set("chain", Condition::Ok);
         let watched = tasks.child("metrics");
