@@ -15,13 +15,9 @@ setup *arguments:
 devnet *arguments:
     ./scripts/devnet {{ arguments }}
 
-# Every check and the short tier of tests, as CI does
+# Every check and the short tier of tests, as CI does; --long adds kills, soaks, big clusters
 test *arguments:
     ./scripts/test {{ arguments }}
-
-# The same with the long tier: kills, soaks, big clusters
-test-long *arguments:
-    ./scripts/test --long {{ arguments }}
 
 # Only the tests, without set-up and lints; arguments go to nextest
 unit *arguments:
@@ -78,6 +74,10 @@ bench-reth:
 # Training, losses and memory of ml-sidecar beside transformers and PEFT, against the targets (--patience SECONDS on a busy machine)
 bench-ml *arguments:
     cargo run --release -p pol-parity --bin bench-ml -- {{ arguments }}
+
+# How fast texts of parquet files are read, and with how much memory, as a table
+bench-data:
+    cargo bench -p ml-sidecar --bench data
 
 # What gate, caps and aggregation do against attackers, as a table (--rounds 10)
 bench-attacks *arguments:

@@ -54,7 +54,7 @@ fn chain(args: &Args) -> Result<ChainSpec, Exit> {
     let mut text = String::new();
     let most = u64::try_from(CHAIN_TOML_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     File::open(&path).and_then(|file| file.take(most).read_to_string(&mut text)).map_err(missing)?;
-    let spec = ChainSpec::parse(&text).or_usage()?;
+    let spec = ChainSpec::parse(&text).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
     let quorum = match spec.parameters().quorum {
         QuorumRule::Auto => "auto".to_owned(),
         QuorumRule::Fixed(number) => number.to_string(),

@@ -30,7 +30,6 @@ pub mod gate;
 pub mod generate;
 pub mod gguf;
 pub mod hub;
-mod link;
 pub mod local;
 pub mod locate;
 pub mod loss;

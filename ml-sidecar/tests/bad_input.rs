@@ -141,7 +141,7 @@ fn a_state_and_texts_that_are_none() {
     world.say(&format!("train --model {model} --steps 1 --refining-steps 0 --batch 1 --length 16 --out {delta}"));
     world.refused(&["gate", "--model", model, "--delta", &delta, "--dev-texts", &texts], "DEV_TEXTS: 1 texts, expected 512");
     world.refused(&["gate", "--model", model, "--delta", &delta, "--state", &texts], "not a state file");
-    world.refused(&["gate", "--model", model, "--delta", &delta, "--chain", &texts], "chain.toml");
+    world.refused(&["gate", "--model", model, "--delta", &delta, "--chain", &texts], "TOML parse error");
     world.refused(&["gate", "--model", model, "--delta", &delta, "--precision", "bf16"], "the gate needs fp32");
     world.refused(&["train", "--model", model, "--out", &delta, "--data", &world.path("none.txt")], "No such file");
     world.refused(&["train", "--model", model, "--out", &delta, "--steps", "0"], "--steps");

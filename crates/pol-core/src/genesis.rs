@@ -5,8 +5,11 @@
 //! [`ChainSpec::genesis_id`] hashes a fixed list of fields, not the text, so comments and layout do not matter.
 
 mod file;
+mod model;
 
 use core::num::NonZeroU16;
+
+pub use model::BaseModel;
 
 use crate::{
     GenesisId, Hash32, ModelHead,
@@ -28,20 +31,21 @@ const GENESIS_TIME_MAX: u64 = 1 << 40;
 const SLOT_SECONDS_MAX: u64 = 3_600;
 const CHAIN_ID_MAX: u64 = (1 << 53) - 1;
 
-/// Why a text is no chain.toml. The operator's fault; never transient. Copy the file from the node that made the genesis.
+/// Why a text is no chain.toml; whoever reads a file names it. The operator's fault; never transient. Copy the file from the node that made
+/// the genesis.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum GenesisError {
     /// Longer than any chain.toml.
-    #[error("chain.toml: found {found} bytes, expected at most {CHAIN_TOML_BYTES_MAX}")]
+    #[error("found {found} bytes, expected at most {CHAIN_TOML_BYTES_MAX}")]
     TooLong {
         /// Bytes found.
         found: usize,
     },
     /// Not TOML, or a key that is missing, unknown or of the wrong type; the message names line and key.
-    #[error("chain.toml: {0}")]
+    #[error("{0}")]
     Toml(#[from] toml::de::Error),
     /// A number out of range.
-    #[error("chain.toml: {field} is {found}, expected {least} to {most}")]
+    #[error("{field} is {found}, expected {least} to {most}")]
     Range {
         /// The key.
         field: &'static str,
@@ -53,7 +57,7 @@ pub enum GenesisError {
         most: u64,
     },
     /// A name that is none of the known ones.
-    #[error("chain.toml: {field} is not one of: {expected}")]
+    #[error("{field} is not one of: {expected}")]
     Name {
         /// The key.
         field: &'static str,
@@ -61,7 +65,7 @@ pub enum GenesisError {
         expected: &'static str,
     },
     /// A value that this version of the protocol fixes.
-    #[error("chain.toml: {field} is not {expected}, the only value of protocol version 1")]
+    #[error("{field} is not {expected}, the only value of protocol version 1")]
     Fixed {
         /// The key.
         field: &'static str,
@@ -69,22 +73,22 @@ pub enum GenesisError {
         expected: &'static str,
     },
     /// A hash.
-    #[error("chain.toml: {0}")]
+    #[error("{0}")]
     Hex(#[from] HexError),
     /// The adapter's shape.
-    #[error("chain.toml: {0}")]
+    #[error("{0}")]
     Shape(#[from] ShapeError),
     /// Slot seconds or floor.
-    #[error("chain.toml: {0}")]
+    #[error("{0}")]
     Difficulty(#[from] DifficultyError),
     /// Not exactly 32 reference losses.
-    #[error("chain.toml: gate.reference_losses has {found} numbers, expected {SELF_TEST_TEXTS}")]
+    #[error("gate.reference_losses has {found} numbers, expected {SELF_TEST_TEXTS}")]
     ReferenceLosses {
         /// Numbers found.
         found: usize,
     },
     /// A loss that is negative or above 1,000 nats.
-    #[error("chain.toml: gate.reference_losses[{position}] is {found}, expected 0 to 1000000000000 nano-nats")]
+    #[error("gate.reference_losses[{position}] is {found}, expected 0 to 1000000000000 nano-nats")]
     Loss {
         /// Place in the list, from 0.
         position: usize,
@@ -185,6 +189,12 @@ impl ChainSpec {
     /// [`GenesisError`], each variant.
     pub fn parse(text: &str) -> Result<Self, GenesisError> {
         file::parse(text)
+    }
+
+    /// Its base model.
+    pub const fn model(&self) -> BaseModel {
+        let Self { manifest_hash, shape, dev_texts_hash, reference_losses, .. } = *self;
+        BaseModel { manifest_hash, shape, dev_texts_hash, reference_losses }
     }
 
     /// Writes chain.toml.

@@ -51,7 +51,7 @@ fn chain(args: &Args) -> Result<Chain, Exit> {
     }
     let text = std::fs::read_to_string(&path);
     let text = text.map_err(|error| Exit::usage(format!("{}: {error}; give the chain's file with --chain", path.display())))?;
-    let spec = ChainSpec::parse(&text).or_usage()?;
+    let spec = ChainSpec::parse(&text).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
     Ok(Chain { genesis_id: spec.genesis_id(), domains: spec.domains(), containers: Some(spec.delta_context()) })
 }
 

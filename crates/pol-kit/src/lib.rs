@@ -25,6 +25,8 @@ pub mod jwt;
 #[cfg(feature = "process")]
 pub mod limits;
 #[cfg(feature = "process")]
+pub mod link;
+#[cfg(feature = "process")]
 pub mod metrics;
 #[cfg(feature = "process")]
 pub mod tasks;

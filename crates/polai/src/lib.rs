@@ -17,6 +17,7 @@ pub mod busy;
 pub mod commands;
 pub mod enter;
 pub mod genesis;
+pub mod health;
 pub mod layout;
 pub mod programs;
 pub mod refeed;

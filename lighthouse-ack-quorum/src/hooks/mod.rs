@@ -71,7 +71,7 @@ pub enum HookError {
         expected: String,
     },
     /// chain.toml. The operator's.
-    #[error(transparent)]
+    #[error("chain.toml: {0}")]
     Genesis(#[from] GenesisError),
     /// The checkpoint's text. The operator's.
     #[error(transparent)]

@@ -17,6 +17,7 @@ use pol_api::{
 use pol_core::{ack::RawAck, fault::RawFaultVote};
 use pol_kit::{
     exit::Exit,
+    link::Link,
     metrics::Condition,
     telemetry::{self, Stage},
 };
@@ -24,7 +25,6 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{
     accuse,
-    link::Link,
     shared::{Shared, lock},
 };
 use crate::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pol_core::{Hash32, ModelHead};
 use pol_kit::{
     exit::Exit,
+    link::Link,
     metrics::Condition,
     telemetry::{self, Stage},
 };
@@ -14,7 +15,6 @@ use super::{
     accuse,
     beacon::{BeaconError, Block},
     epochs::{self, EpochError},
-    link::Link,
     shared::{Imported, Shared, lock},
 };
 use crate::{

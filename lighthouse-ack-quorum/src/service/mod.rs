@@ -16,7 +16,6 @@ mod epochs;
 mod fault_http;
 mod follow;
 mod grpc;
-mod link;
 mod metrics;
 mod proposer;
 mod shared;

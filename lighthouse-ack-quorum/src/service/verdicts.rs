@@ -12,13 +12,13 @@ use pol_api::{
 use pol_core::{ack::AckData, params::ACK_TIMEOUT_SECONDS};
 use pol_kit::{
     exit::Exit,
+    link::Link,
     telemetry::{self, Stage},
 };
 use tokio::task::spawn_blocking;
 
 use super::{
     dht::Outgoing,
-    link::Link,
     shared::{Shared, lock},
 };
 use crate::guard::{AckReceipt, Candidate, Refusal};

@@ -78,7 +78,8 @@ impl ChainArgs {
 /// It is unreadable, or of another model: the operator's fault.
 pub(super) fn read_spec(path: &Path, shape: Shape, manifest: Hash32) -> Result<ChainSpec, Exit> {
     let text = read_bounded(path, CHAIN_TOML_BYTES_MAX as u64).or_usage()?;
-    let spec = ChainSpec::parse(&String::from_utf8_lossy(&text)).or_usage()?;
+    let spec = ChainSpec::parse(&String::from_utf8_lossy(&text));
+    let spec = spec.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
     let parameters = spec.parameters();
     if parameters.shape != shape || parameters.manifest_hash != manifest {
         let said =

@@ -9,10 +9,8 @@ use pol_api::{
     tonic::{Status, transport::Channel},
 };
 use pol_core::UpdateId;
-use pol_kit::{exit::Exit, metrics::Health};
+use pol_kit::{exit::Exit, link::Link, metrics::Health};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
-
-use crate::link::Link;
 
 /// Containers that are kept while they may be asked for: 10 MB.
 const LARDER: usize = 64;

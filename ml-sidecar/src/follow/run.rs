@@ -13,6 +13,7 @@ use pol_core::{ResultRoot, UpdateId};
 use pol_kit::{
     clock::Clock,
     exit::Exit,
+    link::Link,
     metrics::{Condition, Health},
     tasks::Tasks,
     telemetry::{self, Stage},
@@ -29,7 +30,6 @@ use super::{
     snapshots::{Joined, Joiner, Offer, Rule},
     tip::{Event, Missing, Publisher},
 };
-use crate::link::Link;
 
 /// Applying should take no longer than this (milliseconds): else one line says so.
 const APPLY_MS: u128 = 100;

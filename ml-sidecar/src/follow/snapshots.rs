@@ -14,14 +14,12 @@ use pol_core::{
     params::SNAPSHOT_INTERVAL,
     state::{Shape, SnapshotManifest, State},
 };
-use pol_kit::{exit::Exit, metrics::Health};
+use pol_kit::{exit::Exit, link::Link, metrics::Health};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
     time::{Instant, timeout},
 };
-
-use crate::link::Link;
 
 /// One snapshot may take so long to come; what came stays in pol-dht for the next try.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -6,10 +6,8 @@ use pol_api::{
     serve,
     tonic::{Status, transport::Channel},
 };
-use pol_kit::{exit::Exit, metrics::Health};
+use pol_kit::{exit::Exit, link::Link, metrics::Health};
 use tokio::sync::mpsc;
-
-use crate::link::Link;
 
 /// Watches candidates; after every break from the beginning, since what is held comes first. While the gate is busy it reads no further.
 ///

@@ -21,10 +21,8 @@ use pol_core::{
     Hash32, ResultRoot, UpdateId,
     committee::QuorumRule,
     delta::Profile,
-    gate::NanoNats,
-    genesis::{ChainParameters, ChainSpec},
+    genesis::{BaseModel, ChainParameters, ChainSpec},
     params::Preset,
-    state::Shape,
 };
 use tempfile::TempDir;
 
@@ -96,14 +94,7 @@ fn run(command: &mut Command) -> String {
 
 /// A chain of the embedded model, from what `model chain` says of it.
 fn chain(home: &Path) -> ChainSpec {
-    let tables: toml::Table = run(sidecar_command(home).args(["model", "chain"])).parse().expect("TOML");
-    let (model, gate) = (&tables["model"], &tables["gate"]);
-    let hash = |value: &toml::Value| value.as_str().expect("a hash").parse::<Hash32>().expect("a hash");
-    let width = |name: &str| u32::try_from(model[name].as_integer().expect("a number")).expect("a width");
-    let widths = ["layers", "hidden", "query", "key_value", "intermediate"].map(width);
-    let losses = gate["reference_losses"].as_array().expect("losses");
-    let loss = |loss: &toml::Value| NanoNats::new(loss.as_integer().expect("a loss")).expect("a loss");
-    let [layers, hidden, query, key_value, intermediate] = widths;
+    let model = BaseModel::parse(&run(sidecar_command(home).args(["model", "chain"]))).expect("a model");
     ChainSpec::new(&ChainParameters {
         genesis_time: 1_700_000_000,
         preset: Preset::Minimal,
@@ -113,10 +104,10 @@ fn chain(home: &Path) -> ChainSpec {
         execution_genesis_hash: Hash32([2; 32]),
         quorum: QuorumRule::Auto,
         difficulty_floor: 1,
-        manifest_hash: hash(&model["manifest_hash"]),
-        shape: Shape::new(layers, hidden, query, key_value, intermediate).expect("a shape"),
-        dev_texts_hash: hash(&gate["dev_texts_hash"]),
-        reference_losses: losses.iter().map(loss).collect::<Vec<_>>().try_into().expect("32 losses"),
+        manifest_hash: model.manifest_hash,
+        shape: model.shape,
+        dev_texts_hash: model.dev_texts_hash,
+        reference_losses: model.reference_losses,
         profile: Profile::F16x20,
         dev_slash_small: true,
     })

@@ -14,7 +14,10 @@ use pol_core::{
     wire::{Wire, WireHead},
 };
 
-use crate::{engine_api, execution, update::delta};
+use crate::{
+    engine_api, execution,
+    update::{delta, snapshot},
+};
 
 /// A name and the body behind it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -32,6 +35,7 @@ pub const PARSER_TARGETS: &[Target] = &[
     ("certificate", certificate),
     ("fault_proof", fault_proof),
     ("delta", delta),
+    ("snapshot", snapshot),
     ("chain_toml", chain_toml),
 ];
 

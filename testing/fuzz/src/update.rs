@@ -9,7 +9,9 @@ use pol_core::{
         Checked, CheckedDelta, Context, DeltaError, Profile, decode, decode_structure, encode_exact, encode_merge, encode_void,
     },
     sha256,
-    state::{Ancestry, FoldError, Outcome, Shape, State, Transition, VALUE_LIMIT, ZeroReason, fold},
+    state::{
+        Ancestry, FoldError, Outcome, Shape, SnapshotManifest, State, Transition, VALUE_LIMIT, ZeroReason, fold, manifest_bytes,
+    },
 };
 
 use crate::body::explained;
@@ -106,4 +108,17 @@ fn follow_and_undo(state: &mut State, context: &Context, checked: &Checked) {
     }
     assert_eq!(state.undo(&followed.undo), Ok(before));
     assert_eq!(state.root(), before);
+}
+
+/// A manifest of a state of three values a row, and behind it what a peer says is its only chunk.
+pub(crate) fn snapshot(data: &[u8]) {
+    let Ok(shape) = Shape::new(1, 3, 3, 3, 3) else { return };
+    let (manifest, chunk) = data.split_at_checked(manifest_bytes(&shape)).unwrap_or((data, &[]));
+    let Some(manifest) = explained(SnapshotManifest::decode(shape, manifest)) else { return };
+    assert_eq!(manifest.encode(), data[..manifest_bytes(&shape)]);
+    if let Some(values) = explained(manifest.leaves.check_chunk(0, chunk)) {
+        let state = State::from_values(shape, values).expect("what was checked is a state");
+        assert_eq!(state.root(), manifest.root());
+        assert_eq!(SnapshotManifest::of(&state, manifest.updates, &manifest.norms), manifest);
+    }
 }

@@ -50,7 +50,7 @@ macro_rules! bounded {
 bounded! {
     a_million_mutants_do_not_break, 1_000_000 => [
         extra_data, wire, header, record_key, ack_value, announcement, id_record, fault_vote, certificate, fault_proof, delta,
-        chain_toml,
+        snapshot, chain_toml,
     ];
     a_hundred_thousand_mutants_do_not_break, 100_000 => [
         alloy_header, engine_payload, engine_api, transaction, ai_engine, watch_updates, genesis_json,

@@ -23,7 +23,7 @@ use pol_core::{
     params::Preset,
     record::{Announcement, IdData, RecordKey},
     ssz::BeaconBlockHeader,
-    state::Shape,
+    state::{Shape, SnapshotManifest, State},
     wire::WireHead,
 };
 
@@ -151,6 +151,13 @@ fn containers() -> Vec<Vec<u8>> {
     all.map(|(choice, unsigned)| [vec![choice], without_signature(unsigned)].concat()).to_vec()
 }
 
+/// A manifest and its only chunk.
+fn snapshots() -> Vec<Vec<u8>> {
+    let state = State::initial(&GenesisId([0x11; 32]), Shape::new(1, 3, 3, 3, 3).unwrap());
+    let of = |norms: &[u64]| [SnapshotManifest::of(&state, 256, norms).encode(), state.chunk_bytes(0).unwrap()].concat();
+    vec![of(&[]), of(&[7, 0, 9]), of(&[u64::MAX; 64])]
+}
+
 fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let peer = ack(0, 3).raw().peer_id();
     let keys = [
@@ -176,6 +183,7 @@ fn corpora() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("fault_proof", fault_pairs()),
         ("chain_toml", vec![chain_toml()]),
         ("delta", containers()),
+        ("snapshot", snapshots()),
         ("alloy_header", vec![header()]),
         ("engine_payload", execution::payloads()),
         ("engine_api", execution::engine_calls()),

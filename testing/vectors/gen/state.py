@@ -1,7 +1,9 @@
 """Section 6: shape arithmetic, initial state, resultRoot, and the fold of finalized updates."""
 
+import struct
+
 from .adapter import CHUNK, LIMIT, Shape, applied, initial_a, initial_state, leaf, merkle_root, result_root
-from .common import H, document, rand, refusal
+from .common import H, document, le, rand, refusal
 from .pld1 import Header, Refused, decode, delta_container, merge_container, merged, record_1, void_container
 from .pld1_common import GENESIS, SEED, SHAPES
 
@@ -192,8 +194,65 @@ def fold_case() -> dict:
     return {"name": "chain", **start, "initial_root": result_root(initial_state(GENESIS, shape)), "steps": fold.steps}
 
 
+def manifest(shape: Shape, state: list[int], updates: int, norms: list[int]) -> bytes:
+    """What a snapshot begins with (section 13)."""
+    room = b"".join(le(norm, 8) for norm in norms).ljust(64 * 8, b"\0")
+    leaves = [leaf(state[at : at + CHUNK]) for at in range(0, shape.values(), CHUNK)]
+    return bytes([1, len(norms)]) + le(updates, 8) + room + b"".join(leaves)
+
+
+def snapshot_cases() -> list:
+    """Manifests with few, all and no norms; every way not to be one."""
+    cases = []
+    for name, shape, updates, count in (
+        ("four_chunks", SHAPES["four_chunks"], 256, 3),
+        ("ten_chunks", SHAPES["ten_chunks"], 2**64 - 1, 64),
+        ("least", Shape(1, 1, 1, 1, 1), 0, 0),
+    ):
+        state = initial_state(GENESIS, shape)
+        state[-1] = 1 - LIMIT
+        last = state[CHUNK * (shape.chunks() - 1) :]
+        norms = [int.from_bytes(rand(f"norm/{i}", 8), "little") for i in range(count)]
+        data = manifest(shape, state, updates, norms)
+        cases.append(
+            {
+                "name": name,
+                "shape": shape.as_json(),
+                "manifest": data,
+                "updates": updates,
+                "norms": norms,
+                "result_root": result_root(state),
+                "bytes": len(data) + 4 * shape.values(),
+                "last_chunk": struct.pack(f"<{len(last)}i", *last),
+            }
+        )
+    shape = Shape(1, 1, 1, 1, 1)
+    good = manifest(shape, initial_state(GENESIS, shape), 512, [7, 0, 9])
+    for name, error, data in (
+        ("empty", "wrong_length", b""),
+        ("one_byte_short", "wrong_length", good[:-1]),
+        ("one_leaf_more", "wrong_length", good + bytes(32)),
+        ("version_0", "unknown_version", b"\0" + good[1:]),
+        ("version_2", "unknown_version", b"\2" + good[1:]),
+        ("norms_65", "too_many_norms", good[:1] + bytes([65]) + good[2:]),
+        ("norms_255", "too_many_norms", good[:1] + bytes([255]) + good[2:]),
+        ("a_norm_beyond_the_count", "unused_not_zero", good[:1] + bytes([2]) + good[2:]),
+    ):
+        cases.append(refusal(name, error, shape=shape.as_json(), manifest=data))
+    return cases
+
+
 def generate() -> dict:
     """state.json."""
-    about = "Shapes; `initial`, `bounds`: initial values; `roots`: Merkle roots; `folds`: chains of finalized updates."
-    extra = {"initial": init_cases(), "bounds": bound_cases(), "roots": root_cases(), "folds": [fold_case()]}
-    return {"state.json": document(about, "6, 6.1", shape_cases(), **extra)}
+    about = (
+        "Shapes; `initial`, `bounds`: initial values; `roots`: Merkle roots; `snapshots`: what they begin with; "
+        "`folds`: chains of finalized updates."
+    )
+    extra = {
+        "initial": init_cases(),
+        "bounds": bound_cases(),
+        "roots": root_cases(),
+        "snapshots": snapshot_cases(),
+        "folds": [fold_case()],
+    }
+    return {"state.json": document(about, "6, 6.1, 13", shape_cases(), **extra)}

@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CHAIN_TOML_BYTES_MAX, ChainParameters, ChainSpec, GenesisError, fixed_quorum};
+use super::{
+    BaseModel, CHAIN_TOML_BYTES_MAX, ChainParameters, ChainSpec, GenesisError, fixed_quorum,
+    model::{GateTable, ModelTable},
+};
 use crate::{
     Hash32,
     committee::QuorumRule,
     delta::Profile,
-    gate::NanoNats,
-    params::{LORA_ALPHA, LORA_DROPOUT_PPM, LORA_RANK, Preset, SELF_TEST_TEXTS},
-    state::Shape,
+    params::{LORA_ALPHA, LORA_DROPOUT_PPM, LORA_RANK, Preset},
     text,
 };
 
@@ -28,8 +29,8 @@ struct File {
     difficulty_floor: u64,
     profile: u64,
     dev_slash_small: bool,
-    model: Model,
-    gate: Gate,
+    model: ModelTable,
+    gate: GateTable,
     lora: Lora,
 }
 
@@ -42,24 +43,6 @@ enum Quorum {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Model {
-    manifest_hash: String,
-    layers: u32,
-    hidden: u32,
-    query: u32,
-    key_value: u32,
-    intermediate: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Gate {
-    dev_texts_hash: String,
-    reference_losses: Vec<i64>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Lora {
     rank: u64,
     alpha: u64,
@@ -67,7 +50,7 @@ struct Lora {
     targets: Vec<String>,
 }
 
-fn hash(field: &'static str, value: &str) -> Result<Hash32, GenesisError> {
+pub(super) fn hash(field: &'static str, value: &str) -> Result<Hash32, GenesisError> {
     Ok(Hash32(text::lower_hex(field, value)?))
 }
 
@@ -84,7 +67,7 @@ pub(super) fn parse(text: &str) -> Result<ChainSpec, GenesisError> {
         Quorum::Number(number) => fixed_quorum(*number)?,
     };
     let profile = u8::try_from(file.profile).ok().and_then(Profile::from_byte);
-    let m = &file.model;
+    let model = BaseModel::of_tables(&file.model, &file.gate)?;
     ChainSpec::new(&ChainParameters {
         genesis_time: file.genesis_time,
         preset: preset.ok_or(GenesisError::Name { field: "preset", expected: "minimal, mainnet" })?,
@@ -94,10 +77,10 @@ pub(super) fn parse(text: &str) -> Result<ChainSpec, GenesisError> {
         execution_genesis_hash: hash("execution_genesis_hash", &file.execution_genesis_hash)?,
         quorum,
         difficulty_floor: file.difficulty_floor,
-        manifest_hash: hash("model.manifest_hash", &m.manifest_hash)?,
-        shape: Shape::new(m.layers, m.hidden, m.query, m.key_value, m.intermediate)?,
-        dev_texts_hash: hash("gate.dev_texts_hash", &file.gate.dev_texts_hash)?,
-        reference_losses: losses(&file.gate.reference_losses)?,
+        manifest_hash: model.manifest_hash,
+        shape: model.shape,
+        dev_texts_hash: model.dev_texts_hash,
+        reference_losses: model.reference_losses,
         profile: profile.ok_or(GenesisError::Range { field: "profile", found: file.profile, least: 1, most: 2 })?,
         dev_slash_small: file.dev_slash_small,
     })
@@ -111,16 +94,9 @@ fn check_lora(lora: &Lora) -> Result<(), GenesisError> {
     fixed(lora.targets == TARGETS, "lora.targets", "[\"q\", \"k\", \"v\", \"o\", \"gate\", \"up\", \"down\"]")
 }
 
-fn losses(found: &[i64]) -> Result<[NanoNats; SELF_TEST_TEXTS], GenesisError> {
-    let numbers: [i64; SELF_TEST_TEXTS] = found.try_into().map_err(|_| GenesisError::ReferenceLosses { found: found.len() })?;
-    if let Some((position, found)) = numbers.iter().enumerate().find(|(_, n)| NanoNats::new(**n).is_none()) {
-        return Err(GenesisError::Loss { position, found: *found });
-    }
-    Ok(numbers.map(|n| NanoNats::new(n).unwrap_or(NanoNats::MAX)))
-}
-
 pub(super) fn write(spec: &ChainSpec) -> String {
     let p = spec.parameters();
+    let (model, gate) = spec.model().tables();
     let file = File {
         genesis_time: p.genesis_time,
         preset: p.preset.name().to_owned(),
@@ -135,18 +111,8 @@ pub(super) fn write(spec: &ChainSpec) -> String {
         difficulty_floor: p.difficulty_floor,
         profile: u64::from(p.profile.byte()),
         dev_slash_small: p.dev_slash_small,
-        model: Model {
-            manifest_hash: p.manifest_hash.to_string(),
-            layers: p.shape.layers(),
-            hidden: p.shape.hidden(),
-            query: p.shape.query(),
-            key_value: p.shape.key_value(),
-            intermediate: p.shape.intermediate(),
-        },
-        gate: Gate {
-            dev_texts_hash: p.dev_texts_hash.to_string(),
-            reference_losses: p.reference_losses.iter().map(|l| l.get()).collect(),
-        },
+        model,
+        gate,
         lora: Lora {
             rank: u64::from(LORA_RANK),
             alpha: u64::from(LORA_ALPHA),

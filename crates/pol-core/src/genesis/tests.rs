@@ -39,6 +39,20 @@ fn a_chain_survives_its_file() {
 }
 
 #[test]
+fn a_base_model_survives_its_own_file_and_what_is_none_is_refused() {
+    let model = ChainSpec::new(&parameters()).unwrap().model();
+    let text = model.to_toml();
+    assert_eq!(BaseModel::parse(&text), Ok(model));
+    let bad = |from: &str, to: &str| BaseModel::parse(&text.replace(from, to)).unwrap_err();
+    assert!(matches!(bad("layers = 4", "layers = 0"), GenesisError::Shape(_)));
+    assert!(matches!(bad("0303", "03"), GenesisError::Hex(_)));
+    assert!(matches!(bad("[gate]", "[gates]"), GenesisError::Toml(_)));
+    assert!(matches!(bad("reference_losses = [0,", "reference_losses = ["), GenesisError::ReferenceLosses { found: 31 }));
+    assert!(matches!(bad("31000000000", "-1"), GenesisError::Loss { position: 31, found: -1 }));
+    assert!(matches!(BaseModel::parse(&"#".repeat(65_537)), Err(GenesisError::TooLong { found: 65_537 })));
+}
+
+#[test]
 fn every_parameter_is_part_of_the_name() {
     let specs = [
         parameters(),

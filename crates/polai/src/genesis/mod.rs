@@ -5,10 +5,9 @@
 //! the chain; with the name, genesis.json gets its custom keys and genesis.ssz its fork versions. Same inputs, same bytes. The JWT secret
 //! is random: a secret that follows from a seed which others know protects nothing.
 
-mod model;
-
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -16,7 +15,7 @@ use pol_beacon::genesis::{GenesisFiles, GenesisInputs, validators_root};
 use pol_core::{
     GenesisId, Hash32,
     delta::Profile,
-    genesis::{ChainParameters, ChainSpec},
+    genesis::{BaseModel, CHAIN_TOML_BYTES_MAX, ChainParameters, ChainSpec},
 };
 use pol_kit::{
     clock::Clock,
@@ -27,8 +26,6 @@ use pol_kit::{
 use reth_ai_exex::genesis::{DEPOSIT_CONTRACT, GenesisDraft, GenesisParameters};
 
 use crate::args::GenesisArgs;
-
-pub use model::{ModelError, ModelPart};
 
 /// Without GENESIS_TIME, slot 0 is so many seconds away.
 const LEAD_SECONDS: u64 = 30;
@@ -64,7 +61,7 @@ pub type NamedFile = (String, Vec<u8>);
 ///
 /// # Errors
 /// The operator's: options that make no chain.
-pub fn files(args: &GenesisArgs, genesis_time: u64, model: &ModelPart) -> Result<(ChainSpec, Vec<NamedFile>), Exit> {
+pub fn files(args: &GenesisArgs, genesis_time: u64, model: &BaseModel) -> Result<(ChainSpec, Vec<NamedFile>), Exit> {
     let (seed, chain_id, difficulty_floor) = (args.seed.clone(), args.chain_id, args.difficulty_floor);
     let draft = GenesisDraft::build(&GenesisParameters { seed, genesis_time, chain_id, difficulty_floor }).or_usage()?;
     let spec = ChainSpec::new(&ChainParameters {
@@ -101,12 +98,21 @@ pub fn files(args: &GenesisArgs, genesis_time: u64, model: &ModelPart) -> Result
     Ok((spec, files))
 }
 
+/// Reads the file that `ml-sidecar model chain` writes.
+fn base_model(path: &Path) -> Result<BaseModel, Exit> {
+    let at = |error: &dyn fmt::Display| Exit::usage(format!("{}: {error}", path.display()));
+    let (mut text, most) = (String::new(), u64::try_from(CHAIN_TOML_BYTES_MAX).unwrap_or(u64::MAX));
+    let read = fs::File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_string(&mut text));
+    read.map_err(|error| at(&error))?;
+    BaseModel::parse(&text).map_err(|error| at(&error))
+}
+
 /// Makes the folder, or finds that it is there.
 ///
 /// # Errors
 /// The operator's, exit code 2: bad inputs, a folder of another chain. A disk that fails, exit code 1.
 pub fn make(directory: &Path, args: &GenesisArgs, clock: &dyn Clock) -> Result<Folder, Exit> {
-    let model = ModelPart::read(&args.model).map_err(|error| Exit::usage(format!("{}: {error}", args.model.display())))?;
+    let model = base_model(&args.model)?;
     let old = old_time(directory)?;
     let genesis_time = args.genesis_time.or(old).unwrap_or_else(|| clock.unix_seconds().saturating_add(LEAD_SECONDS));
     let (spec, files) = files(args, genesis_time, &model)?;

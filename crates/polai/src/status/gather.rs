@@ -13,9 +13,8 @@ use tokio::time::timeout;
 
 use crate::{
     ask::{Ask, number},
-    programs,
+    health, programs,
     run_file::RunFile,
-    up::plan::health,
 };
 
 /// What is held comes at once: whoever is silent so long has said it all.
@@ -140,7 +139,7 @@ async fn others(ask: &Ask, file: &RunFile) -> (Option<usize>, Vec<PartHealth>) {
     let peers = peers.and_then(|(_, peers)| Some(peers.get("peers")?.as_array()?.len()));
     let mut parts = Vec::new();
     for part in &file.parts {
-        let page = match health(&part.name, &file.ports) {
+        let page = match health::url(&part.name, &file.ports) {
             Some(url) => ask.page(&url).await,
             None => None,
         };

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::Status;
+use crate::health;
 
 fn or_dash(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -36,12 +37,7 @@ pub(super) fn table(status: &Status) -> String {
     row("peers", or_dash(status.peers));
     lines.push(String::new());
     for part in &status.parts {
-        let health = match part.health {
-            Some(200) => "ok",
-            Some(206) => "blocks yes, AI no",
-            Some(_) => "down",
-            None => "no answer",
-        };
+        let health = health::words(&part.name, part.health, part.pid.is_some());
         let restarts = if part.restarts == 0 { String::new() } else { format!(", {} restart(s)", part.restarts) };
         let reasons = if part.reasons.is_empty() { String::new() } else { format!(": {}", part.reasons.join("; ")) };
         lines.push(format!("{:<15}{:<9}{health}{restarts}{reasons}", part.name, or_dash(part.pid)));

@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     args::{Consensus, UpArgs},
     ask::Ask,
-    busy,
+    busy, health,
     layout::Layout,
     programs::Programs,
     refeed::{self, Refeed},
@@ -56,7 +56,7 @@ use crate::{
 use data::TrainData;
 use execution::Execution;
 use lighthouse::Lighthouse;
-use plan::{Ai, Plan, health};
+use plan::{Ai, Plan};
 
 /// Trainer keys that one identity record can name (docs/PROTOCOL.md section 7).
 const TRAINERS_MAX: usize = 4;
@@ -175,7 +175,7 @@ fn supervise(
     end: Duration,
 ) -> Result<(), Exit> {
     let polai = std::env::current_exe()?;
-    let pages: Vec<_> = parts.iter().filter_map(|part| Some((part.name, health(part.name, &file.ports)?))).collect();
+    let pages: Vec<_> = parts.iter().filter_map(|part| Some((part.name, health::url(part.name, &file.ports)?))).collect();
     let supervisor = Supervisor::new(polai, parts, clock.clone());
     let slot = Duration::from_secs(file.slot_seconds);
     let shared = Shared { file: Arc::new(Mutex::new(file)), ready: Arc::default(), hung: Arc::default() };

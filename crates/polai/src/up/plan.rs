@@ -45,20 +45,6 @@ pub struct Plan<'a> {
     pub lighthouse: Option<&'a Lighthouse>,
 }
 
-/// Where a part of a node tells how it is.
-pub fn health(part: &str, ports: &Ports) -> Option<String> {
-    let port = match part {
-        programs::DHT => ports.dht,
-        programs::EXECUTION | programs::RETH => ports.execution_metrics,
-        programs::BEACON => ports.beacon_metrics,
-        programs::ACK_QUORUM => ports.quorum_metrics,
-        programs::LIGHTHOUSE_BN => return Some(format!("http://127.0.0.1:{}/eth/v1/node/health", ports.beacon)),
-        programs::SIDECAR => ports.sidecar_metrics,
-        _ => return None,
-    };
-    Some(format!("http://127.0.0.1:{port}/health"))
-}
-
 impl Plan<'_> {
     /// Whether a port is used.
     pub fn needs(&self, port: &NamedPort) -> bool {

@@ -10,11 +10,11 @@ use pol_kit::{clock::Clock, exit::Exit};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{Shared, plan::health, say};
+use super::{Shared, say};
 use crate::{
     args::Ports,
     ask::{Ask, number},
-    programs,
+    health, programs,
 };
 
 /// Between two looks.
@@ -23,18 +23,14 @@ const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: u32 = 20;
 
 /// How a part's health page answers.
-fn words(page: Option<&(u16, Value)>) -> String {
-    let Some((code, report)) = page else { return "no answer".to_owned() };
+fn words(part: &str, page: Option<&(u16, Value)>, runs: bool) -> String {
+    let state = health::words(part, page.map(|(status, _)| *status), runs);
+    let Some((_, report)) = page else { return state.to_owned() };
     let reasons: Vec<&str> = report
         .get("reasons")
         .and_then(Value::as_array)
         .map(|reasons| reasons.iter().filter_map(|reason| reason.get("reason")?.as_str()).collect())
         .unwrap_or_default();
-    let state = match code {
-        200 => "ok",
-        206 => "blocks yes, AI no",
-        _ => "down",
-    };
     if reasons.is_empty() { state.to_owned() } else { format!("{state} ({})", reasons.join("; ")) }
 }
 
@@ -50,8 +46,8 @@ pub(super) async fn run(shared: Shared, clock: Arc<dyn Clock>) -> Result<(), Exi
     loop {
         sleep(LOOK.saturating_mul(4)).await;
         for state in shared.states() {
-            let Some(url) = health(&state.name, &ports) else { continue };
-            let words = words(ask.page(&url).await.as_ref());
+            let Some(url) = health::url(&state.name, &ports) else { continue };
+            let words = words(&state.name, ask.page(&url).await.as_ref(), state.pid.is_some());
             // Twice the same: what comes and goes is no news.
             let steady = seen.insert(state.name.clone(), words.clone()).as_ref() == Some(&words);
             if steady && said.get(&state.name) != Some(&words) {
@@ -77,7 +73,7 @@ async fn ready(shared: &Shared, ask: &Ask, ports: &Ports) {
             if answered.contains(&name) {
                 continue;
             }
-            let answers = match health(name, ports) {
+            let answers = match health::url(name, ports) {
                 Some(url) => ask.page(&url).await.is_some(),
                 None => true,
             };
@@ -108,14 +104,15 @@ async fn summary(shared: &Shared, ask: &Ask, ports: &Ports, clock: &dyn Clock) {
     say(&format!("  Beacon API  {}", url(ports.beacon, "/eth/v1/beacon/headers/head")));
     say(&format!("  DHT         {}", url(ports.dht, "/dht/peers")));
     for state in &file.parts {
-        let page = match health(&state.name, ports) {
-            Some(url) => ask.page(&url).await,
+        let asked = health::url(&state.name, ports);
+        let page = match &asked {
+            Some(url) => ask.page(url).await,
             None => None,
         };
         let words = match &state.given_up {
             Some(line) => format!("given up: {line}"),
-            None if page.is_none() && state.pid.is_some() => "starting".to_owned(),
-            None => words(page.as_ref()),
+            None if asked.is_some() && page.is_none() && state.pid.is_some() => "starting".to_owned(),
+            None => words(&state.name, page.as_ref(), state.pid.is_some()),
         };
         say(&format!("  {:<14}{words}", state.name));
     }

@@ -1,6 +1,5 @@
 //! pol-dht: ACKs and fault votes in, our own fault votes out. It may be away at any time; nothing waits for it.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -15,15 +14,13 @@ use pol_api::{
 use pol_core::fault::RawFaultVote;
 use pol_kit::{
     exit::{Exit, OrUsage as _},
-    metrics::{Condition, Health},
+    link::Link,
+    metrics::Health,
     tasks::Tasks,
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
 
 use crate::{driver::Node, types::EthSpec};
-
-/// Longest pause between two tries; the first is a tenth of a second.
-const PAUSE_MOST: Duration = Duration::from_secs(5);
 
 /// Spawns the three streams.
 pub(super) fn spawn<E: EthSpec>(
@@ -39,47 +36,13 @@ pub(super) fn spawn<E: EthSpec>(
     Ok(())
 }
 
-/// One log line when it goes, one when it is back.
-struct Peer {
-    name: &'static str,
-    health: Health,
-    up: Option<bool>,
-    pause: Duration,
-}
-
-impl Peer {
-    const fn new(name: &'static str, health: Health) -> Self {
-        Self { name, health, up: None, pause: Duration::from_millis(100) }
-    }
-
-    fn works(&mut self) {
-        self.pause = Duration::from_millis(100);
-        if self.up != Some(true) {
-            self.up = Some(true);
-            self.health.set(self.name, Condition::Ok);
-            tracing::info!(target: "polai::beacon", peer = self.name, "connected");
-        }
-    }
-
-    async fn failed(&mut self, status: &Status) {
-        if self.up != Some(false) {
-            self.up = Some(false);
-            let error = status.message();
-            self.health.set(self.name, Condition::Degraded(error.to_owned()));
-            tracing::warn!(target: "polai::beacon", peer = self.name, error, "lost; trying again");
-        }
-        sleep(self.pause).await;
-        self.pause = self.pause.saturating_mul(2).min(PAUSE_MOST);
-    }
-}
-
 /// Watches ACKs; after every break from the beginning, since what is held comes first.
 async fn acks<E: EthSpec>(node: Arc<Node<E>>, channel: Channel) -> Result<(), Exit> {
-    let mut peer = Peer::new("dht-acks", node.health().clone());
+    let mut link = Link::new("dht-acks", node.health().clone());
     loop {
         let status = match serve::dht_client(channel.clone()).watch_acks(WatchAcksRequest::default()).await {
             Ok(stream) => {
-                peer.works();
+                link.works();
                 let mut batches = stream.into_inner().ready_chunks(limits::BATCH);
                 let mut ended = Status::unavailable("the stream of ACKs ended");
                 while let Some(batch) = batches.next().await {
@@ -101,16 +64,16 @@ async fn acks<E: EthSpec>(node: Arc<Node<E>>, channel: Channel) -> Result<(), Ex
             }
             Err(status) => status,
         };
-        peer.failed(&status).await;
+        link.failed(&status.message()).await;
     }
 }
 
 async fn votes<E: EthSpec>(node: Arc<Node<E>>, channel: Channel) -> Result<(), Exit> {
-    let mut peer = Peer::new("dht-votes", node.health().clone());
+    let mut link = Link::new("dht-votes", node.health().clone());
     loop {
         let status = match serve::dht_client(channel.clone()).watch_faults(WatchFaultsRequest::default()).await {
             Ok(stream) => {
-                peer.works();
+                link.works();
                 let mut stream = stream.into_inner();
                 loop {
                     match stream.message().await {
@@ -127,26 +90,26 @@ async fn votes<E: EthSpec>(node: Arc<Node<E>>, channel: Channel) -> Result<(), E
             }
             Err(status) => status,
         };
-        peer.failed(&status).await;
+        link.failed(&status.message()).await;
     }
 }
 
 /// Puts our fault votes, each until the daemon answered; one that is refused is not tried again.
 async fn outbox(health: Health, channel: Channel, mut outgoing: mpsc::Receiver<RawFaultVote>) -> Result<(), Exit> {
-    let mut peer = Peer::new("dht-put", health);
+    let mut link = Link::new("dht-put", health);
     let mut client = serve::dht_client(channel);
     while let Some(vote) = outgoing.recv().await {
         loop {
             match client.put_fault(PutFaultRequest::from(&vote)).await {
                 Ok(_) => {
-                    peer.works();
+                    link.works();
                     break;
                 }
                 Err(status) if Reason::of(&status).is_some_and(|reason| !reason.may_heal()) => {
                     tracing::warn!(target: "polai::beacon", error = status.message(), "the DHT refuses our fault vote");
                     break;
                 }
-                Err(status) => peer.failed(&status).await,
+                Err(status) => link.failed(&status.message()).await,
             }
         }
     }

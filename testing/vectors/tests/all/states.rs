@@ -8,8 +8,8 @@ use pol_core::{
     delta::{Checked, CheckedDelta, Context, Profile, decode},
     model_head, sha256,
     state::{
-        Ancestry, Factor, Outcome, Projection, Shape, ShapeError, SnapshotLeaves, State, Tensor, Transition, Undo, fold,
-        leaf_hash,
+        Ancestry, Factor, ManifestError, Outcome, Projection, Shape, ShapeError, SnapshotLeaves, SnapshotManifest, State, Tensor,
+        Transition, Undo, fold, leaf_hash, snapshot_bytes,
     },
 };
 use pol_vectors::{Object, agree, int, open};
@@ -122,6 +122,29 @@ fn check_root(case: &mut Object) {
     assert_eq!(SnapshotLeaves::new(shape, leaves).unwrap().root().0, root, "{}", case.name());
 }
 
+/// What a snapshot begins with, and its last chunk checked against it.
+fn check_snapshot(case: &mut Object) {
+    let (shape, bytes, error) = (shape(&mut case.object("shape")), case.hex("manifest"), case.error());
+    let words = |e: &ManifestError| -> &[&str] {
+        match e {
+            ManifestError::Length { .. } => &["wrong_length"],
+            ManifestError::Version { .. } => &["unknown_version"],
+            ManifestError::Norms { .. } => &["too_many_norms"],
+            ManifestError::Unused => &["unused_not_zero"],
+            ManifestError::Leaves(_) => &[],
+        }
+    };
+    let found = SnapshotManifest::decode(shape, &bytes);
+    let Some(manifest) = agree(case.name(), found, error.as_deref(), words) else { return };
+    assert_eq!(manifest.updates, case.num::<u64>("updates"));
+    assert_eq!(manifest.norms.iter().copied().map(i128::from).collect::<Vec<_>>(), case.ints("norms"), "{}", case.name());
+    assert_eq!(manifest.root().0, case.bytes("result_root"), "{}", case.name());
+    assert_eq!(snapshot_bytes(&shape), case.num::<u64>("bytes"));
+    assert_eq!(manifest.encode(), bytes, "{}", case.name());
+    let values = manifest.leaves.check_chunk(shape.chunk_count() - 1, &case.hex("last_chunk")).unwrap();
+    assert_eq!(values.last(), Some(&(1 - (1 << 30))), "{}", case.name());
+}
+
 /// A chain of finalized updates, with heads and roots after each.
 fn check_fold(case: &mut Object) {
     let genesis_id = GenesisId(case.bytes("genesis_id"));
@@ -175,6 +198,7 @@ pub(crate) fn state(file: &str) {
     file.each("initial", check_initial);
     file.each("bounds", check_bounds);
     file.each("roots", check_root);
+    file.each("snapshots", check_snapshot);
     file.each("folds", check_fold);
     file.finish();
 }

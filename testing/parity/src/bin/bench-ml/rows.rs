@@ -77,7 +77,7 @@ const fn sizes(kind: Kind, rounds: usize) -> Sizes {
     match kind {
         Kind::Tiny => Sizes { train: &[[2, 24, 2, 1]], recompute: [2, 24, 2, 1], cost_texts: 64, loss_rounds: 1 },
         Kind::Embedded => {
-            Sizes { train: &[[8, 64, 24, 6], [4, 256, 10, 3]], recompute: [16, 256, 4, 1], cost_texts: 512, loss_rounds: rounds }
+            Sizes { train: &[[8, 64, 24, 6], [4, 256, 10, 3]], recompute: [32, 256, 4, 1], cost_texts: 512, loss_rounds: rounds }
         }
         Kind::SmolLm2 => Sizes { train: &[[2, 64, 6, 2]], recompute: [4, 256, 2, 1], cost_texts: 96, loss_rounds: 1 },
     }

@@ -1,18 +1,19 @@
 //! A connection to another process that comes and goes: one log line when it goes, one when it is back, pauses that grow.
 
-use core::{fmt, time::Duration};
+use std::{fmt, time::Duration};
 
-use pol_kit::metrics::{Condition, Health};
 use tokio::time::sleep;
+
+use crate::metrics::{Condition, Health};
 
 /// First pause after a failure; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause.
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
-/// One of the processes this service talks to.
+/// One of the processes that this one talks to, by the name it has in health and logs.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub struct Link {
     name: &'static str,
     health: Health,
     up: Option<bool>,
@@ -21,36 +22,36 @@ pub(crate) struct Link {
 
 impl Link {
     /// Not tried yet.
-    pub(crate) const fn new(name: &'static str, health: Health) -> Self {
+    pub const fn new(name: &'static str, health: Health) -> Self {
         Self { name, health, up: None, pause: PAUSE_FIRST }
     }
 
     /// It answered.
-    pub(crate) fn works(&mut self) {
+    pub fn works(&mut self) {
         self.pause = PAUSE_FIRST;
         if self.up != Some(true) {
             self.up = Some(true);
             self.health.set(self.name, Condition::Ok);
-            tracing::info!(target: "polai::quorum", peer = self.name, "connected");
+            tracing::info!(target: "polai::link", peer = self.name, "connected");
         }
     }
 
     /// It did not answer, or not well. Waits before the next try.
-    pub(crate) async fn failed(&mut self, error: &impl fmt::Display) {
+    pub async fn failed(&mut self, error: &impl fmt::Display) {
         if self.up != Some(false) {
             self.up = Some(false);
             self.health.set(self.name, Condition::Degraded(error.to_string()));
-            tracing::warn!(target: "polai::quorum", peer = self.name, %error, "lost; trying again");
+            tracing::warn!(target: "polai::link", peer = self.name, %error, "away; trying again");
         }
         sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSE_MOST);
+        self.pause = self.pause.saturating_mul(2).min(PAUSE_MOST);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pol_kit::metrics::Status;
+    use crate::metrics::Status;
     use std::sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -73,7 +74,7 @@ mod tests {
         fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
         fn event(&self, event: &tracing::Event<'_>) {
-            if event.metadata().target() == "polai::quorum" {
+            if event.metadata().target() == "polai::link" {
                 self.0.fetch_add(1, Ordering::Relaxed);
             }
         }
