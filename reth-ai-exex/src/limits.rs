@@ -22,6 +22,8 @@ pub const RATE_MEASURE: Duration = Duration::from_millis(30);
 pub const LOG_BATCH: usize = 1_024;
 /// Bytes of the model log's cache.
 pub const LOG_CACHE_BYTES: usize = 8 << 20;
+/// Blocks whose certificates' roots wait to become canonical: those of days of reorgs.
+pub const LOG_CERTIFIED: usize = 1_024;
 /// Events of the model log that wait for a slow listener before it is cut off.
 pub const LOG_EVENTS: usize = 1_024;
 /// Updates of one page of the model log.

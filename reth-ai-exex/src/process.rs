@@ -14,9 +14,11 @@ use std::{io, net::TcpListener as StdListener, path::PathBuf, sync::Arc};
 use pol_api::tonic::transport;
 use pol_kit::{
     clock::Clock,
+    exit::Exit,
     http,
     jwt::Secret,
-    tasks::{Panic, Tasks},
+    metrics::{Condition, Health},
+    tasks::{OptionalTask, Panic, Tasks},
 };
 use tokio::{net::TcpListener, sync::watch};
 use tracing::warn;
@@ -75,10 +77,11 @@ pub struct Ai {
     pub log: ModelLog,
     /// Counters of all of them.
     pub metrics: Metrics,
+    health: Health,
 }
 
 impl Ai {
-    /// Opens and measures. A sealer that is too slow is a warning: the node follows the chain.
+    /// Opens and measures. A sealer that is too slow is a warning: the node follows the chain, and `health` says so.
     ///
     /// # Errors
     /// [`StartError`].
@@ -86,7 +89,7 @@ impl Ai {
         settings: Settings,
         chain: Chain,
         clock: Arc<dyn Clock>,
-        metrics: Metrics,
+        (metrics, health): (Metrics, Health),
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
         let own = metrics.clone();
@@ -97,9 +100,10 @@ impl Ai {
         let started = tasks.run_blocking(measure).await?.transpose();
         let sealer = started.unwrap_or_else(|error| {
             warn!(target: "polai::sealer", %error, "this node will not propose");
+            health.set("sealer", Condition::Down(format!("no block of its own: {error}")));
             None
         });
-        Ok(Self { chain, register, sealer, log, metrics })
+        Ok(Self { chain, register, sealer, log, metrics, health })
     }
 
     /// Answers on both ports, which the caller has bound, until the process stops.
@@ -114,14 +118,15 @@ impl Ai {
     ) {
         let own = tasks.child("feed");
         let service = Feed::new(self.log.clone(), &self.chain, program, clock.as_ref(), own.token(), self.metrics.clone());
-        own.spawn_optional("server", move || {
+        let task = own.spawn_optional("server", move || {
             let (listener, service) = (feed.try_clone(), service.clone());
             async move { Ok::<_, ServeError>(feed::serve(TcpListener::from_std(listener?)?, service).await?) }
         });
+        self.watch("feed", task, &own);
         let own = tasks.child("ai-engine");
         let engine = AiEngine::new(self.chain, self.register.clone(), self.log.clone(), self.sealer.clone());
         let token = own.token();
-        own.spawn_optional("server", move || {
+        let task = own.spawn_optional("server", move || {
             let router = engine.clone().router(Arc::clone(&secret), Arc::clone(&clock));
             let (listener, token) = (ai_engine.try_clone(), token.clone());
             async move {
@@ -129,15 +134,29 @@ impl Ai {
                 Ok::<_, io::Error>(())
             }
         });
+        self.watch("ai-engine", task, &own);
     }
 
     /// Keeps the log where `heads` says that the client's chain stands, until the process stops.
     pub fn follow(&self, view: Arc<dyn ChainView>, heads: watch::Receiver<Heads>, tasks: &Tasks) {
         let (own, log) = (tasks.child("model-log"), self.log.clone());
         let stop = own.token();
-        own.spawn_optional("follower", move || {
+        let task = own.spawn_optional("follower", move || {
             let (following, stop) = (model_log::follow(log.clone(), Arc::clone(&view), heads.clone()), stop.clone());
             async move { stop.run_until_cancelled_owned(following).await.unwrap_or(Ok(())) }
+        });
+        self.watch("model-log", task, &own);
+    }
+
+    /// Blocks go on without it, which is what a health page calls degraded.
+    fn watch(&self, part: &'static str, mut task: OptionalTask, tasks: &Tasks) {
+        let health = self.health.clone();
+        health.set(part, Condition::Ok);
+        tasks.spawn_until_stopped("health", async move {
+            if task.switched_off().await {
+                health.set(part, Condition::Degraded("switched off: it failed too often".to_owned()));
+            }
+            Ok::<(), Exit>(())
         });
     }
 }

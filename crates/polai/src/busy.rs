@@ -12,7 +12,7 @@ use std::{
 
 use pol_kit::exit::Exit;
 
-use crate::args::{NamedPort, Ports};
+use crate::args::NamedPort;
 
 /// Longest table of sockets that is looked at.
 const TABLE_BYTES: usize = 16 << 20;
@@ -55,9 +55,8 @@ pub fn line(busy: &[(NamedPort, Option<Holder>)]) -> String {
 ///
 /// # Errors
 /// The operator's: which are in use, by whom, and what to do.
-pub fn check(ports: &Ports, needs: impl Fn(&NamedPort) -> bool) -> Result<(), Exit> {
-    let needed: Vec<NamedPort> = ports.named().into_iter().filter(needs).collect();
-    let busy = busy(&needed);
+pub fn check(needed: &[NamedPort]) -> Result<(), Exit> {
+    let busy = busy(needed);
     if busy.is_empty() { Ok(()) } else { Err(Exit::usage(format!("{}; stop it, or give --port-offset", line(&busy)))) }
 }
 

@@ -42,6 +42,16 @@ impl Layout {
         self.0.join("model.toml")
     }
 
+    /// The base model's name, as it was last given.
+    pub fn model_name(&self) -> PathBuf {
+        self.0.join("model.name")
+    }
+
+    /// Whether a beacon node has run here.
+    pub fn has_run(&self) -> bool {
+        ["beacon", "lighthouse"].iter().any(|name| self.chain_data().join(name).exists())
+    }
+
     /// Blocks and states, of the execution client and of the beacon node.
     pub fn chain_data(&self) -> PathBuf {
         self.0.join("chain_data")

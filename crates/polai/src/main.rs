@@ -6,7 +6,7 @@ use polai::{
     commands, enter, genesis,
     layout::Layout,
     programs::Programs,
-    status, up, verify,
+    refeed, status, up, verify,
 };
 
 fn main() -> exit::Code {
@@ -19,6 +19,7 @@ fn main() -> exit::Code {
         match &args.command {
             Command::Up(of) => up::run(&layout, of),
             Command::Prepare(of) => up::prepare::run(&layout, of),
+            Command::Refeed(of) => refeed::command(&layout, of),
             Command::Down => commands::down(&layout),
             Command::Status(of) => status::status(&layout, *of),
             Command::Logs(of) => commands::logs(&layout, of),

@@ -28,6 +28,9 @@ pub const SIDECAR: &str = "ml-sidecar";
 /// Those of an embedded node, in the order in which they are started.
 pub const ALL: [&str; 4] = [DHT, EXECUTION, BEACON, SIDECAR];
 
+/// All parts that a node can have.
+pub const PARTS: [&str; 8] = [DHT, EXECUTION, RETH, BEACON, LIGHTHOUSE_BN, LIGHTHOUSE_VC, ACK_QUORUM, SIDECAR];
+
 /// Where programs are looked for.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -54,9 +57,12 @@ impl Programs {
     pub fn find(&self, name: &str) -> Result<PathBuf, Exit> {
         let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
         found.ok_or_else(|| {
-            Exit::usage(format!(
-                "{name} is neither beside polai nor in PATH: build it with scripts/devnet or `cargo build --release -p {name}`"
-            ))
+            let how = match name {
+                RETH => "reth-ai-exex/node/README.md says how it is built; --reth-bin names it".to_owned(),
+                ACK_QUORUM => "build it with `cargo build --release -p lighthouse-ack-quorum`".to_owned(),
+                name => format!("build it with scripts/devnet or `cargo build --release -p {name}`"),
+            };
+            Exit::usage(format!("{name} is neither beside polai nor in PATH: {how}"))
         })
     }
 }

@@ -212,7 +212,7 @@ async fn killed_at_work(times: u64) {
     works.says_nothing_twice();
     let (updates, candidates) = (works.world.chain.updates.len(), works.world.dht.held().candidates.len());
     println!("killed {times} times: {updates} updates of {candidates} announcements, one root");
-    assert!(updates as u64 > times / 4, "{updates}: so little was accepted that the test tests nothing");
+    assert!(updates as u64 * 10 > times, "{updates}: so little was accepted that the test tests nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,7 @@ use consensus::PolaiConsensus;
 use node::PolaiNode;
 use pol_kit::{
     exit::{self, Exit},
+    metrics::Condition,
     tasks::Root,
 };
 use reth_ai_exex::{
@@ -73,7 +74,7 @@ fn main() -> exit::Code {
 async fn run(builder: WithLaunchContext<NodeBuilder<DatabaseEnv, ChainSpec>>, args: AiArgs, chain: Chain) -> eyre::Result<()> {
     let root = Root::new("pol-reth");
     let tasks = root.tasks().clone();
-    let ai = services::start(&args, builder.config(), chain, &tasks).await.map_err(Ended)?;
+    let (ai, health) = services::start(&args, builder.config(), chain, &tasks).await.map_err(Ended)?;
     let rpc = PolaiRpc::new(ai.log.clone(), ai.sealer.clone());
     let handle = builder
         .node(PolaiNode(ai.clone()))
@@ -84,6 +85,7 @@ async fn run(builder: WithLaunchContext<NodeBuilder<DatabaseEnv, ChainSpec>>, ar
         .install_exex("polai", async move |ctx| Ok(exex::follow(ctx, &ai, &tasks)))
         .launch_with_debug_capabilities()
         .await?;
+    health.set(services::NODE, Condition::Ok);
     let ended = handle.wait_for_node_exit().await;
     // The ports close.
     root.stop(Duration::from_secs(5)).await;

@@ -13,6 +13,7 @@
 
 mod block;
 mod catch_up;
+mod certified;
 mod error;
 mod read;
 mod store;
@@ -40,6 +41,7 @@ use pol_kit::{
 use tokio::sync::broadcast;
 
 use crate::{chain::Chain, limits, metrics::Metrics};
+use certified::Certified;
 use store::Store;
 
 /// What became of the chain, as far as it concerns the model.
@@ -66,6 +68,7 @@ pub struct ModelLog(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    certified: Certified,
     /// Held while a change is written and told, so that a snapshot and a subscription can be made between two changes. Waits for the disk.
     writing: Mutex<()>,
     /// As of the last change, for those who must not wait for the disk.
@@ -85,7 +88,8 @@ impl ModelLog {
         let ends = store.ends()?;
         metrics.log_ends(&ends);
         let events = broadcast::Sender::new(limits::LOG_EVENTS);
-        Ok(Self(Arc::new(Inner { store, writing: Mutex::default(), ends: Mutex::new(ends), events, metrics })))
+        let certified = Certified::default();
+        Ok(Self(Arc::new(Inner { store, certified, writing: Mutex::default(), ends: Mutex::new(ends), events, metrics })))
     }
 
     /// The newest block of the log.
@@ -124,21 +128,20 @@ impl ModelLog {
     }
 
     /// Notes the root in the certificate of a block, from the `extraData` of its payload in wire form (section 4); to be called before the
-    /// block becomes canonical. A trailer that is no certificate says nothing, and what cannot be kept is logged: the block is as good without.
+    /// block becomes canonical, whose entry then carries it. Nothing waits here. A trailer that is no certificate says nothing, and after a
+    /// kill in between nothing is known: the block is as good without.
     ///
-    /// The execution client does not check certificates: the consensus client of this machine has, before it hands a payload over. The block's
-    /// hash does not cover them: of two for one block the first stays. Nothing waits for the disk here: the entry of the canonical block does.
+    /// The execution client does not check certificates; its consensus client does, before it makes the block its head. The block's hash does
+    /// not cover them: of a block that came with two, nothing is known.
     pub fn certify(&self, block: B256, extra_data: &[u8]) {
         let trailer = extra_data.get(WIRE_HEAD_BYTES..).unwrap_or_default();
         let Ok(certificate) = RawCertificate::decode(trailer) else { return };
-        if let Err(error) = self.0.store.certify(&block.0, &certificate.result_root.0) {
-            tracing::warn!(target: "polai::engine", hash = %block, %error, "the root in a block's certificate is not kept");
-        }
+        self.0.certified.note(block, certificate.result_root);
     }
 
     fn change(&self, f: impl FnOnce(&mut write::Writer<'_>) -> Result<(), LogError>) -> Result<Entry, LogError> {
         let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = self.0.store.write(f).inspect_err(|_| self.0.metrics.log_failed())?;
+        let written = self.0.store.write(&self.0.certified, f).inspect_err(|_| self.0.metrics.log_failed())?;
         *self.ends() = written.ends;
         self.0.metrics.log_written(&written);
         for event in &written.events {

@@ -7,11 +7,12 @@ use std::{
 };
 
 use pol_core::{Hash32, UpdateId};
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::{
     Ends, LogError, LogEvent,
     block::{Entry, ROW_BYTES},
+    certified::Certified,
     read,
     write::Writer,
 };
@@ -30,7 +31,7 @@ pub(super) const BLOCKS: TableDefinition<'_, u64, &[u8; ROW_BYTES]> = TableDefin
 pub(super) const UPDATES: TableDefinition<'_, u64, ()> = TableDefinition::new("updates");
 /// (update id, height): usually one per id; a second one adds zero, but moves the head.
 pub(super) const BY_ID: TableDefinition<'_, (&[u8; 32], u64), ()> = TableDefinition::new("by_id");
-/// Hash of a block that names an update -> root that its certificate names. Of dropped branches too: 64 bytes each.
+/// Hash of a block that names an update -> root in its certificate. Of blocks that were dropped since, too: 64 bytes each.
 pub(super) const CERTIFIED: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("certified");
 /// Name -> number.
 pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
@@ -78,10 +79,14 @@ impl Store {
     }
 
     /// One synced transaction.
-    pub(super) fn write(&self, f: impl FnOnce(&mut Writer<'_>) -> Result<(), LogError>) -> Result<Written, LogError> {
+    pub(super) fn write(
+        &self,
+        certified: &Certified,
+        f: impl FnOnce(&mut Writer<'_>) -> Result<(), LogError>,
+    ) -> Result<Written, LogError> {
         self.with_database(|database| {
             let transaction = database.begin_write()?;
-            let mut writer = Writer::open(&transaction)?;
+            let mut writer = Writer::open(&transaction, certified)?;
             f(&mut writer)?;
             let (written, changed) = writer.finish();
             // Nothing changed: no reason to wait for the disk.
@@ -91,20 +96,6 @@ impl Store {
                 transaction.abort()?
             };
             Ok(written)
-        })
-    }
-
-    /// Notes a certificate's root; the first one stays. It is synced with the next entry.
-    pub(super) fn certify(&self, block_hash: &[u8; 32], root: &[u8; 32]) -> Result<(), LogError> {
-        self.with_database(|database| {
-            let known = database.begin_read()?.open_table(CERTIFIED)?.get(block_hash)?.is_some();
-            if known {
-                return Ok(());
-            }
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(Durability::None)?;
-            transaction.open_table(CERTIFIED)?.insert(block_hash, root)?;
-            Ok(transaction.commit()?)
         })
     }
 

@@ -7,27 +7,32 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 use super::{
     LogBlock, LogError, LogEvent,
     block::{Entry, ROW_BYTES},
+    certified::Certified,
     read,
-    store::{BLOCKS, BY_ID, FINALIZED, NUMBERS, UPDATES, Written},
+    store::{BLOCKS, BY_ID, CERTIFIED, FINALIZED, NUMBERS, UPDATES, Written},
 };
 
 pub(crate) struct Writer<'t> {
     blocks: Table<'t, u64, &'static [u8; ROW_BYTES]>,
     updates: Table<'t, u64, ()>,
     by_id: Table<'t, (&'static [u8; 32], u64), ()>,
+    certified: Table<'t, &'static [u8; 32], &'static [u8; 32]>,
+    roots: &'t Certified,
     numbers: Table<'t, &'static str, u64>,
     written: Written,
     changed: bool,
 }
 
 impl<'t> Writer<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, LogError> {
+    pub(super) fn open(transaction: &'t WriteTransaction, roots: &'t Certified) -> Result<Self, LogError> {
         let (blocks, numbers) = (transaction.open_table(BLOCKS)?, transaction.open_table(NUMBERS)?);
         let ends = read::ends(&blocks, &numbers)?;
         Ok(Self {
             blocks,
             updates: transaction.open_table(UPDATES)?,
             by_id: transaction.open_table(BY_ID)?,
+            certified: transaction.open_table(CERTIFIED)?,
+            roots,
             numbers,
             written: Written { ends, events: Vec::new(), blocks: 0, reverted: 0, finalized: Vec::new() },
             changed: false,
@@ -107,6 +112,9 @@ impl<'t> Writer<'t> {
         if entry.update_id != UpdateId::ZERO {
             self.updates.insert(number, ())?;
             self.by_id.insert((entry.update_id.as_bytes(), number), ())?;
+            if let Some(root) = self.roots.of(entry.block.hash) {
+                self.certified.insert(&entry.block.hash.0, &root.0)?;
+            }
             self.tell(LogEvent::Update(entry));
         }
         Ok(())

@@ -56,7 +56,7 @@ fn exactly_one_pair_of_clients_runs_in_each_profile_and_nothing_set_means_embedd
     assert_eq!(names(&[]), "beacon dht execution gate genesis net trainer validator");
     assert_eq!(names(&["embedded"]), names(&[]));
     assert_eq!(names(&["gpu"]), "beacon dht execution gate-gpu genesis net trainer-gpu validator");
-    let clients = "beacon-lighthouse dht execution-reth gate genesis net trainer validator validator-lighthouse";
+    let clients = "beacon-lighthouse dht execution-reth gate genesis net refeeder trainer validator-clients validator-lighthouse";
     assert_eq!(names(&["clients"]), clients);
     assert_eq!(names(&["clients-gpu"]), clients.replace("gate ", "gate-gpu ").replace("trainer ", "trainer-gpu "));
     let named = [("COMPOSE_PROFILES".to_owned(), "gpu".to_owned())];
@@ -64,6 +64,32 @@ fn exactly_one_pair_of_clients_runs_in_each_profile_and_nothing_set_means_embedd
     for name in ["gate-gpu", "trainer-gpu"] {
         let device = &every_service()[name].value["deploy"]["resources"]["reservations"]["devices"][0];
         assert_eq!((device["driver"].as_str(), device["count"].as_i64()), (Some("nvidia"), Some(-1)), "{device}");
+    }
+}
+
+/// pol-beacon does it by itself; a beacon node that is not ours does not, and ack-quorum is its hand.
+#[test]
+fn exactly_one_process_pushes_candidates_in_each_profile_and_the_keys_of_lighthouse_are_where_they_are_written() {
+    if !has_compose() {
+        return;
+    }
+    for profile in PROFILES {
+        let services = Compose::read(&[profile], &[]).services();
+        let pushes = |service: &&Service| {
+            let words = service.command();
+            let is_off = words.windows(2).any(|pair| pair[0] == "--ai-engine" && pair[1].is_empty());
+            let has_url = service.environment().get("AI_ENGINE_URL").is_some_and(|url| !url.is_empty());
+            ["pol-beacon", "ack-quorum"].contains(&words[0].as_str()) && has_url && !is_off
+        };
+        let pushers: Vec<&str> = services.values().filter(pushes).map(|service| service.name.as_str()).collect();
+        let is_clients = profile.starts_with("clients");
+        assert_eq!(pushers, [if is_clients { "validator-clients" } else { "beacon" }], "{profile}");
+        if is_clients {
+            let words = services["validator-lighthouse"].command().join(" ");
+            for (flag, folder) in [("--validators-dir", "validators"), ("--secrets-dir", "passwords")] {
+                assert!(words.contains(&format!("{flag} /data/secrets_data/lighthouse/{folder}")), "{words}");
+            }
+        }
     }
 }
 
@@ -88,7 +114,7 @@ fn every_container_is_confined_watched_restarted_and_bounded() {
         let once = name == "genesis";
         assert_eq!(service.text("/restart"), if once { "no" } else { "unless-stopped" }, "{name}");
         let is_watched = !service.words("/healthcheck/test").is_empty();
-        assert_eq!(is_watched, !once && !["net", "validator-lighthouse"].contains(&name.as_str()), "{name}");
+        assert_eq!(is_watched, !once && !["net", "refeeder", "validator-lighthouse"].contains(&name.as_str()), "{name}");
         let network = if once { "none" } else { "service:net" };
         assert!(name == "net" || service.text("/network_mode") == network, "{name}");
         // What the network's namespace publishes is all that is published.

@@ -35,11 +35,13 @@ pub struct Args {
 pub enum Command {
     /// Run a node in this folder, and make its chain when there is none; Ctrl-C stops all of it
     Up(Box<UpArgs>),
-    /// Make what `up` needs, and start nothing: model, seed, chain, JWT secret, trainer's key; for containers
+    /// Make what `up` needs, and start nothing: model, seed, chain, JWT secret, trainer's key, keystores for Lighthouse; for containers
     ///
     /// The seed, whose validators these are and the trainer's public key are written to .env of the folder, where every process finds its own.
     /// Done twice, it changes nothing.
     Prepare(Box<UpArgs>),
+    /// Give an execution client again what a crash took from it, until stopped: what `up` does by itself, for nodes that run otherwise
+    Refeed(RefeedArgs),
     /// Stop the node that runs in this folder
     Down,
     /// Show how the node does: slot, head, finality, AI blocks, quorum, losses, peers, health
@@ -59,6 +61,17 @@ pub enum Command {
     /// The same seed, time and options give the same bytes of every file but the secret. Done twice, it changes nothing; a folder of
     /// another chain is refused.
     Genesis(GenesisArgs),
+}
+
+/// Whom to ask, and whom to feed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RefeedArgs {
+    /// The Beacon API
+    #[arg(long, env = "BEACON_URL", default_value = "http://127.0.0.1:3500", value_name = "URL")]
+    pub beacon: String,
+    /// The Engine API; its secret is the folder's, in secrets_data
+    #[arg(long, env = "EXECUTION_ENDPOINT", default_value = "http://127.0.0.1:8551", value_name = "URL")]
+    pub engine: String,
 }
 
 /// How the status is shown.

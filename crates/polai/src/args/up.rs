@@ -56,9 +56,10 @@ pub struct UpArgs {
     /// Let committees of fewer than four others slash, on a new chain
     #[arg(long)]
     pub dev_slash_small: bool,
-    /// The base model, as ml-sidecar names them: embedded, smollm2-135m, a folder, a GGUF file, owner/name
-    #[arg(long, env = "POLAI_MODEL", default_value = "embedded", value_name = "MODEL")]
-    pub model: String,
+    /// The base model of a new chain, as ml-sidecar names them: embedded (the default), smollm2-135m, a folder, a GGUF file, owner/name;
+    /// for a chain that is there, where its model is now
+    #[arg(long, env = "POLAI_MODEL", value_name = "MODEL")]
+    pub model: Option<String>,
     /// The model's tables for a new chain, already made (`polai genesis --model`); by default ml-sidecar is asked
     #[arg(long, value_name = "FILE")]
     pub model_tables: Option<PathBuf>,

@@ -13,13 +13,17 @@ use pol_kit::{
     jwt::Secret,
 };
 
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
+
 use crate::{
     args::DoctorArgs,
+    ask::{Ask, AskError},
     busy,
     layout::Layout,
     programs::{self, Programs},
-    run_file,
-    up::{chain, free_bytes, say},
+    run_file::{self, RunFile},
+    up::{chain, execution::Execution, free_bytes, say},
 };
 
 /// Less than this, and a node of the embedded model may be killed for want of memory.
@@ -75,18 +79,19 @@ fn bad(what: &'static str, text: impl Into<String>, fix: impl Into<String>) -> F
 pub fn doctor(layout: &Layout, args: &DoctorArgs, programs: &Programs) -> Result<(), Exit> {
     let is_running = layout.directory().is_dir() && run_file::running(layout)?.is_some();
     let mut findings = machine(layout);
-    findings.extend(programs::ALL.map(|name| program(programs, name)));
+    findings.extend(wanted(layout).map(|name| program(programs, name)));
     findings.extend(folder(layout, &System::new()));
-    findings.push(if is_running {
-        good("ports", "a node runs in this folder and has them")
+    if is_running {
+        findings.push(good("ports", "a node runs in this folder and has them"));
+        findings.extend(running(layout)?);
     } else {
         let busy = busy::busy(&args.ports.ports()?.named());
-        if busy.is_empty() {
+        findings.push(if busy.is_empty() {
             good("ports", "all free")
         } else {
             bad("ports", busy::line(&busy), "stop who has them, or give polai up --port-offset NUMBER")
-        }
-    });
+        });
+    }
     for finding in &findings {
         say(&finding.to_string());
     }
@@ -94,6 +99,49 @@ pub fn doctor(layout: &Layout, args: &DoctorArgs, programs: &Programs) -> Result
         0 => Ok(()),
         count => Err(Exit::failure(format!("{count} finding(s)"))),
     }
+}
+
+/// Programs of ours that the folder's node is made of. Lighthouse is the operator's own.
+fn wanted(layout: &Layout) -> [&'static str; 4] {
+    let is_lighthouse = layout.chain_data().join("lighthouse").exists();
+    programs::ALL.map(|name| match name {
+        programs::EXECUTION => Execution::of_folder(layout).name(),
+        programs::BEACON if is_lighthouse => programs::ACK_QUORUM,
+        name => name,
+    })
+}
+
+/// What only a running node can say: whether execution client and folder have one secret, and who its peers are.
+fn running(layout: &Layout) -> Result<Vec<Finding>, Exit> {
+    let Some(file) = RunFile::read(&layout.run_file()) else {
+        return Ok(vec![note("node", "it is just starting or stopping")]);
+    };
+    let ask = Ask::new()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (engine, peers) =
+        (format!("http://127.0.0.1:{}", file.ports.auth), format!("http://127.0.0.1:{}/dht/peers", file.ports.dht));
+    let secret = Secret::load(&layout.jwt()).ok();
+    let token = secret.and_then(|secret| secret.token(System::new().unix_seconds()).ok());
+    let (height, page) = runtime.block_on(async {
+        let height = ask.call_with_token::<Value>(&engine, token.as_deref(), "eth_blockNumber", json!([]));
+        tokio::join!(height, ask.page(&peers))
+    });
+    let jwt = match height {
+        Ok(_) => good("JWT", "the execution client takes the folder's secret, which the beacon node reads too"),
+        Err(AskError::Refused { code: 401, .. }) => bad(
+            "JWT",
+            "the execution client has another secret than the folder",
+            "start it with the folder's secrets_data/jwt.hex (polai down, polai up)",
+        ),
+        Err(error) => bad("execution", error.to_string(), "polai status and polai logs say more"),
+    };
+    let count = page.and_then(|(_, page)| Some(page.get("peers")?.as_array()?.len()));
+    let peers = match count {
+        Some(0) => note("peers", "0 in the DHT: this node is alone, as one that polai up started is"),
+        Some(count) => good("peers", format!("{count} in the DHT")),
+        None => bad("peers", "pol-dht does not answer", "polai logs pol-dht"),
+    };
+    Ok(vec![jwt, peers])
 }
 
 fn machine(layout: &Layout) -> Vec<Finding> {
@@ -182,9 +230,9 @@ fn folder(layout: &Layout, clock: &dyn Clock) -> Vec<Finding> {
             findings.push(good("chain", spec.genesis_id().to_string()));
             findings.push(time(spec.parameters().genesis_time, layout, clock));
             findings.push(match Secret::load(&layout.jwt()) {
-                Ok(_) => good("JWT", "one secret for execution and consensus client"),
+                Ok(_) => good("secret", "jwt.hex is there, for execution and consensus client alike"),
                 Err(error) => {
-                    bad("JWT", error.to_string(), format!("delete {}: polai up makes a new one", layout.jwt().display()))
+                    bad("secret", error.to_string(), format!("delete {}: polai up makes a new one", layout.jwt().display()))
                 }
             });
         }
@@ -197,7 +245,7 @@ fn time(genesis_time: u64, layout: &Layout, clock: &dyn Clock) -> Finding {
     let now = clock.unix_seconds();
     match now.checked_sub(genesis_time) {
         Some(age) => good("clock", format!("slot 0 was {age} s ago")),
-        None if layout.chain_data().join("beacon").exists() => {
+        None if layout.has_run() => {
             let ahead = genesis_time.saturating_sub(now);
             bad("clock", format!("slot 0 is in {ahead} s, but the chain ran before"), "set this machine's clock")
         }

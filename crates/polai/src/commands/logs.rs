@@ -29,9 +29,10 @@ struct Followed {
 /// # Errors
 /// The operator's: no such part, nothing logged.
 pub fn logs(layout: &Layout, args: &LogsArgs) -> Result<(), Exit> {
-    let known: Vec<&'static str> = programs::ALL.into_iter().chain([OWN]).collect();
+    let known: Vec<&'static str> = programs::PARTS.into_iter().chain([OWN]).collect();
     let wanted: Vec<&'static str> = match &args.part {
-        None => known,
+        // Of those that another client stands for there is no log.
+        None => known.into_iter().filter(|name| programs::ALL.contains(name) || layout.log(name).exists()).collect(),
         Some(part) => {
             let found = known.iter().find(|name| **name == part.as_str());
             vec![*found.ok_or_else(|| Exit::usage(format!("{part}: no part of a node; there are {}", known.join(", "))))?]

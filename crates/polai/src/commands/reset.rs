@@ -15,17 +15,19 @@ use crate::{
 };
 
 /// What belongs to one chain. Settings, models and data stay.
-const OF_A_CHAIN: [&str; 11] = [
+const OF_A_CHAIN: [&str; 12] = [
     "chain.toml",
+    // What was signed is kept for as long as the chain can be run again.
+    "secrets_data",
     "genesis.json",
     "model.toml",
+    "model.name",
     "run.json",
     "testnet",
     "chain_data",
     "dht_db",
     "sidecar",
     "trainer",
-    "secrets_data",
     "logs",
 ];
 

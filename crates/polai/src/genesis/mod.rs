@@ -120,6 +120,8 @@ pub fn make(directory: &Path, args: &GenesisArgs, clock: &dyn Clock) -> Result<F
         let path = directory.join(name);
         match fs::read(&path) {
             Ok(found) if found == *bytes => {}
+            // Without chain.toml nothing of it is a chain: what a kill has left is made again.
+            Ok(_) if old.is_none() => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && old.is_none() => {}
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, &error)),
             _ => {

@@ -19,19 +19,28 @@ mod payload;
 
 use std::{sync::Arc, time::Duration};
 
-use pol_kit::{clock::Clock, exit::Exit, jwt::Secret};
+use pol_kit::{
+    clock::{Clock, System},
+    exit::{Exit, OrUsage as _},
+    jwt::Secret,
+    tasks,
+};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 pub use payload::{Payload, PayloadError};
 
 use crate::{
+    args::RefeedArgs,
     ask::{Ask, AskError, number},
-    up::say,
+    layout::Layout,
+    up::{chain, say},
 };
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// Nothing here takes longer to stop than a request.
+const STOP: Duration = Duration::from_secs(10);
 /// Blocks that are walked back at most: an hour of slots of 3 s.
 pub const BLOCKS: usize = 1_200;
 
@@ -160,6 +169,23 @@ impl Refeed {
     }
 }
 
+/// `polai refeed`.
+///
+/// # Errors
+/// The operator's: no chain or no secret in the folder.
+pub fn command(layout: &Layout, args: &RefeedArgs) -> Result<(), Exit> {
+    let folder = layout.directory().display();
+    let spec = chain::read(layout)?.ok_or_else(|| Exit::usage(format!("{folder}: no chain.toml in it")))?;
+    let secret = Arc::new(Secret::load(&layout.jwt()).or_usage()?);
+    let slot = Duration::from_secs(spec.parameters().slot_seconds);
+    let refeed = Refeed::new(Ask::new()?, args.beacon.clone(), args.engine.clone(), secret, Arc::new(System::new()));
+    say(&format!("re-feeds   {} from {}", args.engine, args.beacon));
+    tasks::run("polai", STOP, move |tasks| async move {
+        tasks.spawn_until_stopped("refeed", run(refeed, slot));
+        Ok::<(), Exit>(())
+    })
+}
+
 /// Looks and feeds until the process stops.
 ///
 /// # Errors
@@ -187,3 +213,6 @@ pub async fn run(refeed: Refeed, slot: Duration) -> Result<(), Exit> {
         stuck = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

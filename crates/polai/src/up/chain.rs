@@ -1,6 +1,6 @@
 //! The chain of a folder: the one that is there, or a new one.
 
-use std::{fs, io, process::Command};
+use std::{fs, io};
 
 use pol_beacon::genesis::validators_root;
 use pol_core::{
@@ -16,12 +16,12 @@ use pol_kit::{
     jwt::Secret,
 };
 
-use super::{lighthouse, say};
+use super::{lighthouse, model, say};
 use crate::{
     args::{Consensus, GenesisArgs, Quorum, UpArgs},
     genesis,
     layout::Layout,
-    programs::{self, Programs},
+    programs::Programs,
     seed::{self, SeedText},
 };
 
@@ -41,6 +41,8 @@ pub struct Chain {
     pub seed: SeedText,
     /// It was made just now.
     pub is_new: bool,
+    /// Name of its base model.
+    pub model: String,
 }
 
 /// Finds the folder's chain, or makes one.
@@ -50,7 +52,7 @@ pub struct Chain {
 pub fn find_or_make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) -> Result<Chain, Exit> {
     let old = read(layout)?;
     let chain = match old {
-        Some(spec) => check(layout, args, spec, clock)?,
+        Some(spec) => check(layout, args, programs, spec, clock)?,
         None => make(layout, args, programs, clock)?,
     };
     create_private_directory(&layout.secrets()).or_usage()?;
@@ -84,7 +86,7 @@ pub fn validators(layout: &Layout) -> Result<u32, Exit> {
     number.filter(|number| *number > 0).ok_or_else(|| Exit::usage(format!("{}: no {COUNT}NUMBER in it", path.display())))
 }
 
-fn check(layout: &Layout, args: &UpArgs, spec: ChainSpec, clock: &dyn Clock) -> Result<Chain, Exit> {
+fn check(layout: &Layout, args: &UpArgs, programs: &Programs, spec: ChainSpec, clock: &dyn Clock) -> Result<Chain, Exit> {
     let (validators, folder) = (validators(layout)?, layout.directory().display());
     let Some(seed) = args.seed.clone() else {
         return Err(Exit::usage(format!(
@@ -107,7 +109,7 @@ fn check(layout: &Layout, args: &UpArgs, spec: ChainSpec, clock: &dyn Clock) -> 
     said("AI_QUORUM", args.quorum.map(|quorum| quorum.to_string()), Quorum(p.quorum).to_string())?;
     said("--difficulty-floor", args.difficulty_floor.map(|n| n.to_string()), p.difficulty_floor.to_string())?;
     let now = clock.unix_seconds();
-    if now < p.genesis_time && layout.chain_data().join("beacon").exists() && args.genesis_time.is_none() {
+    if now < p.genesis_time && layout.has_run() && args.genesis_time.is_none() {
         let ahead = p.genesis_time.saturating_sub(now);
         let (floor, line) =
             (LEAD_SECONDS, format!("{folder}: its chain begins in {ahead} s, but it ran before: set this machine's clock"));
@@ -115,17 +117,12 @@ fn check(layout: &Layout, args: &UpArgs, spec: ChainSpec, clock: &dyn Clock) -> 
             return Err(Exit::usage(line));
         }
     }
-    Ok(Chain { spec, validators, seed, is_new: false })
+    let model = model::known(layout, args, programs, &spec)?;
+    Ok(Chain { spec, validators, seed, is_new: false, model })
 }
 
 fn make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) -> Result<Chain, Exit> {
-    let model = match &args.model_tables {
-        Some(file) => file.clone(),
-        None => {
-            describe_model(layout, args, programs)?;
-            layout.model_tables()
-        }
-    };
+    let (model, tables) = model::new(layout, args, programs)?;
     let seed = match &args.seed {
         Some(seed) => seed.clone(),
         None => {
@@ -150,30 +147,11 @@ fn make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: &dyn Clock) 
         quorum: args.quorum.unwrap_or(Quorum(QuorumRule::Auto)),
         difficulty_floor: args.difficulty_floor.unwrap_or(1_024),
         dev_slash_small: args.dev_slash_small,
-        model,
+        model: tables,
     };
     genesis::make(layout.directory(), &of, clock)?;
     let spec = read(layout)?.ok_or_else(|| Exit::failure("chain.toml was made and is gone"))?;
-    Ok(Chain { spec, validators: of.validators, seed, is_new: true })
-}
-
-/// Asks ml-sidecar what the chain must know of the model. The embedded model is made first, when it is not there.
-fn describe_model(layout: &Layout, args: &UpArgs, programs: &Programs) -> Result<(), Exit> {
-    let program = programs.find(programs::SIDECAR)?;
-    say(&format!("model      {}: preparing (the embedded one is made once, in about a minute)", args.model));
-    let mut command = Command::new(program);
-    command.args(["model", "chain", "--model", &args.model, "--output"]).arg(layout.model_tables());
-    command.arg("--data-dir").arg(layout.directory());
-    let output = command.stderr(std::process::Stdio::inherit()).output()?;
-    match output.status.code() {
-        Some(0) => Ok(()),
-        Some(2) => Err(Exit::usage(format!("ml-sidecar cannot use the model {:?}: see above", args.model))),
-        // The loader's own code for a library that is not there.
-        Some(127) => {
-            Err(Exit::usage("ml-sidecar does not start, LibTorch is not where it was: run scripts/setup, or polai up --no-ai"))
-        }
-        _ => Err(Exit::failure(format!("ml-sidecar model chain ended with {}", output.status))),
-    }
+    Ok(Chain { spec, validators: of.validators, seed, is_new: true, model })
 }
 
 /// Parameters of a chain, in words.

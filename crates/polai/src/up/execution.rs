@@ -6,7 +6,7 @@ use pol_kit::exit::Exit;
 
 use super::plan::Plan;
 use crate::{
-    args::{ExecutionArgs, ExecutionClient, UpArgs},
+    args::{ExecutionArgs, ExecutionClient, NamedPort, UpArgs},
     layout::Layout,
     programs,
     supervise::{Alerts, Part},
@@ -68,6 +68,14 @@ impl Execution {
         match self {
             Self::Embedded => programs::EXECUTION,
             Self::Reth(_) => programs::RETH,
+        }
+    }
+
+    /// The port that the other client does not have.
+    pub const fn port(&self) -> Option<NamedPort> {
+        match self {
+            Self::Embedded => None,
+            Self::Reth(reth) => Some(NamedPort { port: reth.p2p, what: "devp2p of Reth", variable: "EL_P2P_PORT", udp: false }),
         }
     }
 

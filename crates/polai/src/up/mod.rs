@@ -15,6 +15,7 @@ mod detach;
 pub mod execution;
 mod hung;
 pub mod lighthouse;
+mod model;
 pub mod plan;
 mod preflight;
 pub mod prepare;
@@ -111,12 +112,13 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     let data = if ai == Ai::Train { TrainData::read(&args.train_data, &programs)? } else { TrainData::Corpus };
     let execution = Execution::of(args)?;
     let lighthouse = (args.consensus == Consensus::Lighthouse).then(|| Lighthouse::of(args)).transpose()?;
-    let (model, lighthouse) = (args.model.as_str(), lighthouse.as_ref());
-    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, model, data: &data, lighthouse };
+    let lighthouse = lighthouse.as_ref();
+    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, data: &data, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = run_file::hold(layout).map_err(in_use)?;
-    busy::check(&ports, |port| plan.needs(port))?;
+    busy::check(&plan.needed_ports())?;
+    lighthouse::one_beacon_node(layout, args.consensus)?;
     preflight::check(layout, clock.as_ref())?;
     remove_unfinished(layout.directory())?;
 

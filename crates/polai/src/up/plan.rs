@@ -37,8 +37,6 @@ pub struct Plan<'a> {
     pub ports: Ports,
     /// Its sidecar.
     pub ai: Ai,
-    /// The base model, as ml-sidecar names it.
-    pub model: &'a str,
     /// What it trains on.
     pub data: &'a TrainData,
     /// The consensus client, when it is not the embedded one.
@@ -46,10 +44,13 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Whether a port is used.
-    pub fn needs(&self, port: &NamedPort) -> bool {
-        let of_ai = [self.ports.sidecar, self.ports.sidecar_metrics].contains(&port.port);
-        (self.ai != Ai::Off || !of_ai) && (self.lighthouse.is_some() || port.port != self.ports.beacon_p2p)
+    /// Ports that its processes will take.
+    pub fn needed_ports(&self) -> Vec<NamedPort> {
+        let needs = |port: &NamedPort| {
+            let of_ai = [self.ports.sidecar, self.ports.sidecar_metrics].contains(&port.port);
+            (self.ai != Ai::Off || !of_ai) && (self.lighthouse.is_some() || port.port != self.ports.beacon_p2p)
+        };
+        self.ports.named().into_iter().filter(needs).chain(self.execution.port()).collect()
     }
 
     /// Programs that must be there.
@@ -79,7 +80,7 @@ impl Plan<'_> {
             None => parts.push(self.beacon(chain, trainers)?),
         }
         if self.ai != Ai::Off {
-            parts.push(self.sidecar()?);
+            parts.push(self.sidecar(chain)?);
         }
         Ok(parts)
     }
@@ -128,7 +129,7 @@ impl Plan<'_> {
         Ok(Part { required: true, ..part })
     }
 
-    fn sidecar(&self) -> Result<Part, Exit> {
+    fn sidecar(&self, chain: Option<&Chain>) -> Result<Part, Exit> {
         let ports = &self.ports;
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let path = |path: PathBuf| path.to_string_lossy().into_owned();
@@ -137,10 +138,10 @@ impl Plan<'_> {
             ("--chain", path(self.layout.chain())),
             ("--dht", url(ports.dht_grpc)),
             ("--feed", url(ports.feed)),
-            ("--model", self.model.to_owned()),
             ("--port", ports.sidecar.to_string()),
             ("--metrics-port", ports.sidecar_metrics.to_string()),
         ];
+        flags.extend(chain.map(|chain| ("--model", chain.model.clone())));
         if self.ai == Ai::Train {
             flags.push(("--trainer-key", path(self.layout.trainer_key())));
             flags.extend(self.data.flags());
@@ -172,7 +173,6 @@ mod tests {
             execution: &Execution::Embedded,
             ports: up.ports.ports().unwrap(),
             ai,
-            model: "embedded",
             data: &TrainData::Corpus,
             lighthouse: None,
         };

@@ -12,7 +12,7 @@ use pol_kit::{
 };
 use zeroize::Zeroizing;
 
-use super::{chain, in_use, preflight, say};
+use super::{chain, in_use, lighthouse::keys, preflight, say};
 use crate::{args::UpArgs, layout::Layout, programs::Programs, run_file, seed};
 
 /// Makes all of it, or finds that it is there.
@@ -27,6 +27,7 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     remove_unfinished(layout.directory())?;
     let chain = chain::find_or_make(layout, args, &programs, &clock)?;
     let trainer = seed::trainer(&layout.trainer_key())?;
+    keys::write(layout, &chain)?;
     let validators = format!("0-{}", chain.validators.saturating_sub(1));
     let settings = [
         ("GENESIS_SEED", chain.seed.digits()),

@@ -43,7 +43,6 @@ pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result
         execution: &execution,
         ports: node.ports,
         ai: Ai::Off,
-        model: "",
         data: &TrainData::Corpus,
         lighthouse: None,
     };
@@ -52,7 +51,7 @@ pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result
     }
     let parts = plan.parts(None, &[])?;
     let _lock = run_file::hold(layout)?;
-    busy::check(&node.ports, |port| plan.needs(port))?;
+    busy::check(&plan.needed_ports())?;
     say("starting   the node's processes, without keys");
     let mut supervisor = Supervisor::new(std::env::current_exe()?, parts, Arc::new(System::new()));
     let outcome = Arc::new(Mutex::new(Err(Exit::failure("stopped before the chain was checked"))));

@@ -64,7 +64,9 @@ impl Node {
             seal_threads: (!args.seal_off).then_some(args.seal_threads),
             log: args.chain_data().join("model_log"),
         };
-        let ai = Ai::start(settings, *chain.genesis().chain(), Arc::clone(&clock), ai_metrics, tasks).await.or_usage()?;
+        let ai = Ai::start(settings, *chain.genesis().chain(), Arc::clone(&clock), (ai_metrics, health.clone()), tasks)
+            .await
+            .or_usage()?;
         ai.follow(Arc::new(chain.clone()), chain.watch_heads(), tasks);
         let pool = Pool::new(chain.clone());
         let parts = Parts {

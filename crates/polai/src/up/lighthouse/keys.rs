@@ -16,16 +16,16 @@ const ROUNDS: u32 = 1_024;
 
 /// Where they are.
 #[derive(Debug)]
-pub(super) struct Folders {
-    pub(super) validators: PathBuf,
-    pub(super) passwords: PathBuf,
+pub(in crate::up) struct Folders {
+    pub(in crate::up) validators: PathBuf,
+    pub(in crate::up) passwords: PathBuf,
 }
 
 /// Writes those that are not there. What is there stays: the folder also holds what was signed.
 ///
 /// # Errors
 /// The disk's.
-pub(super) fn write(layout: &Layout, chain: &Chain) -> Result<Folders, Exit> {
+pub(in crate::up) fn write(layout: &Layout, chain: &Chain) -> Result<Folders, Exit> {
     let home = layout.secrets().join("lighthouse");
     let folders = Folders { validators: home.join("validators"), passwords: home.join("passwords") };
     for folder in [&layout.secrets(), &home, &folders.validators, &folders.passwords] {

@@ -8,7 +8,7 @@
 //! # What it does not protect against
 //! A Lighthouse without the patches: it refuses the chain's payloads, or with the first patch alone imports bad certificates.
 
-mod keys;
+pub(super) mod keys;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -19,7 +19,7 @@ use super::{
     plan::{Ai, Plan},
 };
 use crate::{
-    args::{LighthouseArgs, UpArgs},
+    args::{Consensus, LighthouseArgs, UpArgs},
     layout::Layout,
     programs,
     supervise::{Alerts, Part},
@@ -38,6 +38,24 @@ const ALERTS: [&str; 8] = [
 ];
 /// Slot 0 of a new chain is so many seconds away: an unoptimized validator client opens its key cache for half a minute.
 pub const LEAD_SECONDS: u64 = 60;
+
+/// Refuses the beacon node that this chain did not run with: each knows only what it has signed itself.
+///
+/// # Errors
+/// The operator's: the folder has run with the other one.
+pub(super) fn one_beacon_node(layout: &Layout, wanted: Consensus) -> Result<(), Exit> {
+    let (other, flag) = match wanted {
+        Consensus::Embedded => ("lighthouse", "--consensus lighthouse --lighthouse-bin FILE"),
+        Consensus::Lighthouse => ("beacon", "--consensus embedded"),
+    };
+    if !layout.chain_data().join(other).exists() {
+        return Ok(());
+    }
+    let folder = layout.directory().display();
+    Err(Exit::usage(format!(
+        "{folder}: its validators have signed with the other beacon node, and this one does not know what: give {flag}, or another --data-dir"
+    )))
+}
 
 /// Who the program is, and whom it talks to.
 #[derive(Debug, Clone)]
