@@ -30,7 +30,12 @@ pub(crate) const NODE: &str = "node";
 ///
 /// # Errors
 /// Ports, secret, data directory: the operator's, exit code 2.
-pub(crate) async fn start(args: &AiArgs, config: &NodeConfig<ChainSpec>, chain: Chain, tasks: &Tasks) -> Result<(Ai, Health), Exit> {
+pub(crate) async fn start(
+    args: &AiArgs,
+    config: &NodeConfig<ChainSpec>,
+    chain: Chain,
+    tasks: &Tasks,
+) -> Result<(Ai, Health), Exit> {
     let clock: Arc<dyn Clock> = Arc::new(System::new());
     // What is in use is said before anything is opened.
     let ai_engine = http::bind((config.rpc.auth_addr, args.ai_engine_port).into()).await?.into_std()?;

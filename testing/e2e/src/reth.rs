@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pol_kit::{clock::System, jwt::Secret};
+use pol_kit::{
+    clock::{Clock as _, System},
+    jwt::Secret,
+};
 use polai::{ask::Ask, refeed::Refeed};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -112,6 +115,20 @@ impl Beside {
         let (ask, beacon) = (Ask::new().expect("a client"), format!("http://127.0.0.1:{}", up.port("BEACON_REST_PORT")));
         let refeed = Refeed::new(ask, beacon, self.auth.clone(), Arc::clone(&self.secret), Arc::new(System::new()));
         self.runtime.block_on(refeed.feed()).expect("every block is taken")
+    }
+
+    /// Makes a block that it was fed its head: Reth shows no other.
+    ///
+    /// # Panics
+    /// It refuses.
+    pub fn adopt(&self, hash: &str) {
+        let token = self.secret.token(System::new().unix_seconds()).expect("a token");
+        let zero = format!("0x{}", "00".repeat(32));
+        let state = json!({ "headBlockHash": hash, "safeBlockHash": zero, "finalizedBlockHash": zero });
+        let ask = Ask::new().expect("a client");
+        let call = ask.call_with_token::<Value>(&self.auth, Some(&token), "engine_forkchoiceUpdatedV3", json!([state, null]));
+        let answer = self.runtime.block_on(call).expect("an answer").unwrap_or_default();
+        assert_eq!(answer["payloadStatus"]["status"], "VALID", "{answer}");
     }
 
     /// A block by its hash.
