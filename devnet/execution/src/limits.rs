@@ -26,6 +26,8 @@ pub const PAYLOAD_BODIES: u64 = 1_024;
 
 /// Transactions in the mempool.
 pub const POOL_TRANSACTIONS: usize = 10_000;
+/// Bytes of all of them, as they are sent.
+pub const POOL_BYTES: usize = 64 << 20;
 /// Transactions of one sender in it.
 pub const POOL_SENDER: usize = 64;
 /// Bytes of one transaction.
