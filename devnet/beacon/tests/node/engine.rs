@@ -79,6 +79,12 @@ impl MockEngine {
         script.head = script.genesis.clone();
     }
 
+    /// The same for so many of its newest blocks.
+    pub(crate) fn forget_newest(&self, blocks: u64) {
+        let height = self.script.lock().unwrap().blocks.values().max().copied().unwrap();
+        self.forget_above(height.checked_sub(blocks).unwrap());
+    }
+
     pub(crate) fn count(&self, method: &str) -> usize {
         self.script.lock().unwrap().calls.iter().filter(|call| *call == method).count()
     }

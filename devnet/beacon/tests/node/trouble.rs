@@ -65,6 +65,21 @@ async fn an_execution_client_that_lost_its_newest_blocks_is_fed_them_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_execution_client_that_lacks_any_number_of_blocks_gets_them_all_64_a_slot() {
+    let world = World::new(4).await;
+    world.slots(0..=205).await;
+    let mut slot = 205;
+    for missing in [1, 63, 64, 65, 100, 127, 128, 200] {
+        world.engine.forget_newest(missing);
+        // A slot more than feeding takes: the one in which it is found out.
+        let enough = slot + missing.div_ceil(64) + 1;
+        world.slots(slot + 1..=enough).await;
+        assert_eq!((world.node().link().state(), world.head_slot()), (EngineState::Synced, enough), "{missing} missing");
+        slot = enough;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_payload_with_a_bad_certificate_is_cleared_and_the_block_comes_out_empty() {
     let world = World::new(4).await;
     world.slots(0..=3).await;
