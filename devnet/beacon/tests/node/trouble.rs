@@ -80,6 +80,22 @@ async fn an_execution_client_that_lacks_any_number_of_blocks_gets_them_all_64_a_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_is_late_or_refused_is_a_missed_slot_and_not_a_lost_client() {
+    for mode in [Mode::LatePayload, Mode::NoPayload] {
+        let world = World::new(4).await;
+        world.slots(0..=3).await;
+        world.engine.set(mode);
+        // Not the whole slot: what comes later in it would mend a wrong word.
+        world.phase(4, Phase::Start).await;
+        assert_eq!((world.head_slot(), world.node().link().state()), (3, EngineState::Synced), "{mode:?}");
+        assert_ne!(world.node().health().report().status, pol_kit::metrics::Status::Down, "{mode:?}");
+        world.engine.set(Mode::Good);
+        world.slot(5).await;
+        assert_eq!((world.head_slot(), world.node().link().state()), (5, EngineState::Synced), "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_payload_with_a_bad_certificate_is_cleared_and_the_block_comes_out_empty() {
     let world = World::new(4).await;
     world.slots(0..=3).await;
