@@ -7,6 +7,10 @@ mod devnet;
 #[path = "node/engine.rs"]
 #[allow(dead_code, reason = "the other user takes more of it")]
 mod engine;
+#[path = "process/kills.rs"]
+mod kills;
+#[path = "node/signed.rs"]
+mod signed;
 
 use std::{
     net::TcpListener,
@@ -26,6 +30,7 @@ use tempfile::TempDir;
 
 struct Place {
     folder: TempDir,
+    chain: Devnet<Minimal>,
     port: u16,
     engine: Arc<MockEngine>,
 }
@@ -57,7 +62,7 @@ async fn place() -> Place {
     std::io::Write::write_all(&mut jwt.open(secrets.join("jwt.hex")).unwrap(), hex::encode(engine::SECRET).as_bytes()).unwrap();
     let hash = chain.genesis.latest_execution_payload_header.block_hash.to_string();
     let engine = MockEngine::start(&hash, Arc::new(clock)).await;
-    Place { folder, port: free_port(), engine }
+    Place { folder, chain, port: free_port(), engine }
 }
 
 /// The program with these flags, and the usual ones where they are not given.

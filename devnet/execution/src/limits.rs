@@ -17,7 +17,7 @@ pub const STORE_CACHE_BYTES: usize = 64 << 20;
 
 /// Payloads that are being built, or held for getPayload; one more ends the oldest.
 pub const PAYLOAD_JOBS: usize = 4;
-/// How long a getPayload waits for a seal that is being searched.
+/// How long a getPayload waits for a seal that is being searched, and no longer than a sixth of a slot: a beacon node hangs up after a third.
 pub const PAYLOAD_WAIT: Duration = Duration::from_millis(1_500);
 /// How often a payload job looks whether the mempool has more for its block.
 pub const PAYLOAD_REBUILD: Duration = Duration::from_millis(500);
@@ -26,6 +26,8 @@ pub const PAYLOAD_BODIES: u64 = 1_024;
 
 /// Transactions in the mempool.
 pub const POOL_TRANSACTIONS: usize = 10_000;
+/// Bytes of all of them, as they are sent.
+pub const POOL_BYTES: usize = 64 << 20;
 /// Transactions of one sender in it.
 pub const POOL_SENDER: usize = 64;
 /// Bytes of one transaction.

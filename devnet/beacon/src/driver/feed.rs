@@ -64,27 +64,16 @@ impl<E: EthSpec> Node<E> {
     /// Feeds blocks, oldest unknown first. True when the head was among them, so that it is worth asking again.
     async fn feed(&self) -> Result<Result<bool, EngineError>, DriverError> {
         let roots = self.read(|chain| chain.head_chain(FAR)).await??;
-        let Some(mut unknown) = roots.len().checked_sub(1) else { return Ok(Ok(false)) };
-        // Back in growing steps until a block is known: `unknown` is the place of the oldest that may be unknown.
-        let (mut back, mut step) = (0_usize, 1_usize);
-        while let Some(root) = roots.get(back) {
-            match self.ask(root).await? {
-                Ok(Verdict::Valid) => {
-                    unknown = back;
-                    break;
-                }
-                Ok(Verdict::Syncing) => {}
-                Ok(Verdict::Invalid { latest_valid, .. }) => {
-                    self.invalidate(*root, latest_valid).await?;
-                    return Ok(Ok(true));
-                }
-                Err(error) => return Ok(Err(error)),
-            }
-            back = back.saturating_add(step);
-            step = step.saturating_mul(2);
+        if roots.is_empty() {
+            return Ok(Ok(false));
         }
+        let unknown = match self.count_unknown(&roots).await? {
+            Ok(Some(unknown)) => unknown,
+            Ok(None) => return Ok(Ok(true)),
+            Err(error) => return Ok(Err(error)),
+        };
         let mut fed = 0_usize;
-        for root in roots.get(..=unknown).unwrap_or_default().iter().rev().take(AT_ONCE) {
+        for root in roots.get(..unknown).unwrap_or_default().iter().rev().take(AT_ONCE) {
             match self.ask(root).await? {
                 Ok(Verdict::Valid) => fed = fed.saturating_add(1),
                 Ok(Verdict::Syncing) => return Ok(Ok(false)),
@@ -95,8 +84,32 @@ impl<E: EthSpec> Node<E> {
                 Err(error) => return Ok(Err(error)),
             }
         }
-        tracing::info!(target: "polai::beacon", blocks = fed, left = unknown.saturating_add(1).saturating_sub(fed), "fed the execution client");
-        Ok(Ok(fed > unknown))
+        tracing::info!(target: "polai::beacon", blocks = fed, left = unknown.saturating_sub(fed), "fed the execution client");
+        Ok(Ok(fed >= unknown))
+    }
+
+    /// How many of the newest blocks the execution client lacks; none when one of them turned out INVALID. Back in growing steps until one
+    /// is known, then between the last two by halves, so that feeding begins with the oldest that is missing.
+    async fn count_unknown(&self, roots: &[B256]) -> Result<Result<Option<usize>, EngineError>, DriverError> {
+        // Everything below `unknown` is unknown, everything from `known` on is known: genesis, which is not in the list, at least.
+        let (mut unknown, mut known, mut step) = (0_usize, roots.len(), 1_usize);
+        let mut place = 0_usize;
+        while unknown < known {
+            let Some(root) = roots.get(place) else { break };
+            match self.ask(root).await? {
+                Ok(Verdict::Valid) => known = place,
+                Ok(Verdict::Syncing) => unknown = place.saturating_add(1),
+                Ok(Verdict::Invalid { latest_valid, .. }) => {
+                    self.invalidate(*root, latest_valid).await?;
+                    return Ok(Ok(None));
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+            let growing = place.saturating_add(step);
+            step = step.saturating_mul(2);
+            place = if growing < known { growing } else { usize::midpoint(unknown, known) };
+        }
+        Ok(Ok(Some(unknown)))
     }
 
     async fn ask(&self, root: &B256) -> Result<Result<Verdict, EngineError>, DriverError> {

@@ -79,6 +79,7 @@ impl<E: EthSpec> Node<E> {
         Ok(prepared)
     }
 
+    /// The payload of a plan; what its loss says of the execution client is said.
     async fn payload(&self, plan: &Plan<E>) -> Result<ExecutionPayload<E>, EngineError> {
         let prepared = self.prepared.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let usable = prepared.filter(|prepared| prepared.parent == plan.parent && prepared.slot == plan.slot);
@@ -88,8 +89,14 @@ impl<E: EthSpec> Node<E> {
                 Err(error) => tracing::debug!(target: "polai::beacon", %error, "prepared payload lost; building again"),
             }
         }
-        let prepared = self.begin(plan).await?;
-        self.engine.get_payload(prepared.id).await
+        let prepared = self.begin(plan).await.inspect_err(|error| self.link.failed(error))?;
+        let payload = self.engine.get_payload(prepared.id).await;
+        // Late with a payload or without one, it is there all the same: a missed slot, not a lost client.
+        payload.inspect_err(|error| {
+            if !error.is_of_one_call() {
+                self.link.failed(error)
+            }
+        })
     }
 
     /// The start of a slot: proposes if a local key is due.
@@ -103,7 +110,6 @@ impl<E: EthSpec> Node<E> {
             let payload = match self.payload(&plan).await {
                 Ok(payload) => payload,
                 Err(error) => {
-                    self.link.failed(&error);
                     tracing::warn!(target: "polai::beacon", slot, proposer = plan.proposer, %error, "slot missed: no payload");
                     return Ok(());
                 }

@@ -49,6 +49,13 @@ pub enum EngineError {
     Token,
 }
 
+impl EngineError {
+    /// Whether it may be about this one call: it was refused, or not answered in time. Says nothing of the client.
+    pub(crate) fn is_of_one_call(&self) -> bool {
+        matches!(self, Self::Refused { .. }) || matches!(self, Self::Transport(error) if error.is_timeout())
+    }
+}
+
 /// The innermost cause says more than "error sending request".
 fn reason(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { error.to_string() };

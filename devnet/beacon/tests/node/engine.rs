@@ -22,6 +22,10 @@ pub(crate) enum Mode {
     Down,
     /// Never answers in time.
     Slow,
+    /// Good, but never answers getPayload in time.
+    LatePayload,
+    /// Good, but refuses every getPayload.
+    NoPayload,
     /// Answers getPayload with a certificate that nobody signed, unless the candidate was cleared.
     BadCertificate,
 }
@@ -79,6 +83,12 @@ impl MockEngine {
         script.head = script.genesis.clone();
     }
 
+    /// The same for so many of its newest blocks.
+    pub(crate) fn forget_newest(&self, blocks: u64) {
+        let height = self.script.lock().unwrap().blocks.values().max().copied().unwrap();
+        self.forget_above(height.checked_sub(blocks).unwrap());
+    }
+
     pub(crate) fn count(&self, method: &str) -> usize {
         self.script.lock().unwrap().calls.iter().filter(|call| *call == method).count()
     }
@@ -102,6 +112,7 @@ async fn answer(State(engine): State<Arc<MockEngine>>, body: Bytes) -> axum::res
         Mode::Down => return StatusCode::BAD_GATEWAY.into_response(),
         Mode::Garbage => return "<html>not what you think</html>".into_response(),
         Mode::Slow => tokio::time::sleep(Duration::from_secs(60)).await,
+        Mode::LatePayload if method == "engine_getPayloadV3" => tokio::time::sleep(Duration::from_secs(60)).await,
         _ => {}
     }
     let result = engine.script.lock().unwrap().handle(&method, &request["params"]);
@@ -141,6 +152,7 @@ impl Script {
             "eth_getBlockByNumber" => Ok(json!({ "hash": self.genesis })),
             "engine_newPayloadV3" => Ok(self.new_payload(&params[0])),
             "engine_forkchoiceUpdatedV3" => Ok(self.forkchoice(&params[0], &params[1])),
+            "engine_getPayloadV3" if self.mode == Mode::NoPayload => Err("no sealed payload in time".to_owned()),
             "engine_getPayloadV3" => {
                 let payload = self.jobs.get(params[0].as_str().unwrap()).cloned().ok_or("unknown payload")?;
                 let mut payload = payload;

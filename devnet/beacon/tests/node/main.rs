@@ -5,6 +5,7 @@
 #[path = "../../examples/devnet/mod.rs"]
 mod devnet;
 mod engine;
+mod signed;
 mod world;
 
 mod deposits;

@@ -65,6 +65,37 @@ async fn an_execution_client_that_lost_its_newest_blocks_is_fed_them_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_execution_client_that_lacks_any_number_of_blocks_gets_them_all_64_a_slot() {
+    let world = World::new(4).await;
+    world.slots(0..=205).await;
+    let mut slot = 205;
+    for missing in [1, 63, 64, 65, 100, 127, 128, 200] {
+        world.engine.forget_newest(missing);
+        // A slot more than feeding takes: the one in which it is found out.
+        let enough = slot + missing.div_ceil(64) + 1;
+        world.slots(slot + 1..=enough).await;
+        assert_eq!((world.node().link().state(), world.head_slot()), (EngineState::Synced, enough), "{missing} missing");
+        slot = enough;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_is_late_or_refused_is_a_missed_slot_and_not_a_lost_client() {
+    for mode in [Mode::LatePayload, Mode::NoPayload] {
+        let world = World::new(4).await;
+        world.slots(0..=3).await;
+        world.engine.set(mode);
+        // Not the whole slot: what comes later in it would mend a wrong word.
+        world.phase(4, Phase::Start).await;
+        assert_eq!((world.head_slot(), world.node().link().state()), (3, EngineState::Synced), "{mode:?}");
+        assert_ne!(world.node().health().report().status, pol_kit::metrics::Status::Down, "{mode:?}");
+        world.engine.set(Mode::Good);
+        world.slot(5).await;
+        assert_eq!((world.head_slot(), world.node().link().state()), (5, EngineState::Synced), "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_payload_with_a_bad_certificate_is_cleared_and_the_block_comes_out_empty() {
     let world = World::new(4).await;
     world.slots(0..=3).await;

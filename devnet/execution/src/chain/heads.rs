@@ -50,26 +50,23 @@ impl Chain {
         let head = Arc::clone(&plan.event.head);
         let (losers, folded) = {
             let tree = self.tree();
+            // The same again, as consensus clients do: no reason to wait for the disk, and memory must not run ahead of it.
+            if (tree.head, tree.safe, tree.finalized) == (request.head, plan.safe, plan.finalized) {
+                return Ok(head);
+            }
             (tree.losers(&plan.path), tree.too_old(&plan.path, head.number_hash().number, self.0.history))
         };
         let datas = |blocks: &[Arc<Executed>]| blocks.iter().map(|block| Arc::clone(&block.data)).collect::<Vec<_>>();
         let (reverted, committed) = (datas(&plan.event.reverted), datas(&plan.event.committed));
-        let moved = {
-            let tree = self.tree();
-            (tree.head, tree.safe, tree.finalized) != (request.head, plan.safe, plan.finalized)
-        };
-        // The same again, as consensus clients do: no reason to wait for the disk.
-        if moved {
-            self.0.store.set_heads(&HeadsUpdate {
-                reverted: &reverted.iter().map(Arc::as_ref).collect::<Vec<&BlockData>>(),
-                committed: &committed.iter().map(Arc::as_ref).collect::<Vec<&BlockData>>(),
-                head: request.head,
-                safe: plan.safe,
-                finalized: plan.finalized,
-                dropped: &losers,
-                folded: &folded,
-            })?;
-        }
+        self.0.store.set_heads(&HeadsUpdate {
+            reverted: &reverted.iter().map(Arc::as_ref).collect::<Vec<&BlockData>>(),
+            committed: &committed.iter().map(Arc::as_ref).collect::<Vec<&BlockData>>(),
+            head: request.head,
+            safe: plan.safe,
+            finalized: plan.finalized,
+            dropped: &losers,
+            folded: &folded,
+        })?;
         let heads = {
             let mut tree = self.tree_mut();
             (tree.head, tree.safe, tree.finalized) = (request.head, plan.safe, plan.finalized);

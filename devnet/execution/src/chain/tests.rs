@@ -18,6 +18,11 @@ fn address(number: u64) -> Address {
 
 /// A run of blocks, the one three behind final each time.
 fn grow(chain: &Chain, blocks: u64) -> Vec<B256> {
+    grow_saying(chain, blocks, 1)
+}
+
+/// The same, with every choice of heads made so many times, as consensus clients do.
+fn grow_saying(chain: &Chain, blocks: u64, times: usize) -> Vec<B256> {
     let sealer = sealer(chain.genesis());
     let mut run = vec![chain.head().data.hash];
     for _ in 0..blocks {
@@ -27,7 +32,9 @@ fn grow(chain: &Chain, blocks: u64) -> Vec<B256> {
         assert_eq!(chain.import(block).unwrap(), Imported::New);
         run.push(hash);
         let finalized = run.len().checked_sub(4).map(|index| run[index]);
-        chain.set_heads(heads(hash, finalized)).unwrap();
+        for _ in 0..times {
+            chain.set_heads(heads(hash, finalized)).unwrap();
+        }
     }
     run
 }
@@ -74,6 +81,28 @@ fn a_state_that_touches_much_is_forgotten_earlier() {
     let oldest = (0..=30).find(|number| chain.state(BlockHashOrNumber::Number(*number)).is_ok()).unwrap();
     assert!((15..=27).contains(&oldest), "{oldest}");
     check_states(&chain, oldest..=30);
+}
+
+#[test]
+fn a_choice_of_heads_that_is_repeated_leaves_memory_and_disk_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History { blocks: 1_000, touched: 40 };
+    let kept = |chain: &Chain| {
+        let head = chain.head().number_hash().number;
+        (0..=head).find(|number| chain.state(BlockHashOrNumber::Number(*number)).is_ok()).unwrap()
+    };
+    let chain = open(directory.path(), history);
+    grow_saying(&chain, 30, 2);
+    let oldest = kept(&chain);
+    check_states(&chain, oldest..=30);
+    drop(chain);
+    let chain = open(directory.path(), history);
+    assert_eq!(kept(&chain), oldest, "the disk folded what memory did");
+    check_states(&chain, oldest..=30);
+    grow_saying(&chain, 30, 2);
+    drop(chain);
+    let chain = open(directory.path(), history);
+    check_states(&chain, kept(&chain)..=60);
 }
 
 #[test]

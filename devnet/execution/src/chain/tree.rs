@@ -179,11 +179,11 @@ impl Tree {
     pub(super) fn too_old(&self, path: &[Arc<Executed>], head_number: u64, keep: History) -> Vec<BlockNumHash> {
         let rows = self.past.values().map(|past| (past.block, past.touched));
         let root = self.blocks.get(&self.root).into_iter().chain(path).map(|block| (block.number_hash(), block.touched));
-        let rows: Vec<_> = rows.chain(root).collect();
+        // The first row is the anchor already: whole, and so different from nothing behind it.
+        let rows: Vec<_> = rows.chain(root).skip(1).collect();
         let mut touched: usize = rows.iter().map(|(_, touched)| touched).sum();
-        // The first row is the anchor already.
         let mut folded = Vec::new();
-        for (block, cost) in rows.into_iter().skip(1) {
+        for (block, cost) in rows {
             let enough = block.number.saturating_add(keep.blocks) > head_number;
             if enough && touched <= keep.touched {
                 break;

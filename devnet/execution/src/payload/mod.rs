@@ -14,6 +14,7 @@
 mod build;
 mod job;
 
+use core::time::Duration;
 use std::{
     collections::VecDeque,
     fmt,
@@ -151,7 +152,7 @@ impl Payloads {
         Some(id)
     }
 
-    /// The payload of a job, as of now. Waits for a seal that is being searched, at most [`limits::PAYLOAD_WAIT`].
+    /// The payload of a job, as of now. Waits for a seal that is being searched, at most [`limits::PAYLOAD_WAIT`] and a sixth of a slot.
     ///
     /// # Errors
     /// [`PayloadError`].
@@ -161,7 +162,8 @@ impl Payloads {
             let job = jobs.iter().find(|job| job.id == id).ok_or(PayloadError::Unknown)?;
             (job.request.clone(), job.best.clone())
         };
-        let until = Instant::now().checked_add(limits::PAYLOAD_WAIT).unwrap_or_else(Instant::now);
+        let sixth = Duration::from_secs(self.parts.chain.genesis().chain().slot_seconds()).div_f64(6.0);
+        let until = Instant::now().checked_add(limits::PAYLOAD_WAIT.min(sixth)).unwrap_or_else(Instant::now);
         loop {
             let newest = best.borrow_and_update().clone();
             let choice = self.parts.register.choose(request.parent.data.hash, request.attributes.timestamp);
@@ -220,3 +222,6 @@ fn id_of(parent: &B256, attributes: &PayloadAttributes) -> PayloadId {
     attributes.parent_beacon_block_root.unwrap_or_default().encode(&mut bytes);
     PayloadId(B64::from_slice(keccak256(bytes).get(..B64::len_bytes()).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,11 @@
 //! sender's in nonce order. [`Pool::follow`] keeps it in step with the chain: what went into a block leaves, what a reorg dropped comes back.
 //!
 //! # Limits
-//! [`limits::POOL_TRANSACTIONS`] in all, [`limits::POOL_SENDER`] of one sender; a replacement offers 10 % more. When it is full, who tips
-//! least goes first. It is in memory only. Blob transactions are refused: this chain's pool carries no blobs.
+//! [`limits::POOL_TRANSACTIONS`] and [`limits::POOL_BYTES`] in all, [`limits::POOL_SENDER`] of one sender, and of him no more than his
+//! balance pays for; a replacement offers 10 % more. When it is full, who tips least goes first. It is in memory only. Blob transactions are refused: this chain's pool carries no blobs.
 //!
 //! # What it does not protect against
-//! A sender who spends his balance elsewhere: his transactions are found out when they are drafted, and stay until he is seen to lack the
+//! A sender who spends his balance otherwise: his transactions are found out when they are drafted, and stay until he is seen to lack the
 //! fee at the next block.
 
 mod best;
@@ -23,18 +23,21 @@ pub use decode::decode;
 pub use gossip::gossip;
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_consensus::{Transaction as _, TxEnvelope, transaction::Recovered};
-use alloy_primitives::{Address, B256};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, B256, U256};
 use tokio::sync::broadcast;
 use tracing::debug;
 
 use crate::{
     chain::{Chain, ChainEvent},
     limits,
+    state::AccountFields,
 };
 
 /// A transaction and its signer.
@@ -43,6 +46,8 @@ pub type Transaction = Recovered<TxEnvelope>;
 #[derive(Debug, Clone)]
 struct Entry {
     transaction: Transaction,
+    /// As it is sent.
+    bytes: usize,
     /// Earlier ones go first among equals.
     seen: u64,
 }
@@ -51,6 +56,7 @@ struct Entry {
 struct Held {
     by_sender: BTreeMap<Address, BTreeMap<u64, Entry>>,
     by_hash: BTreeMap<B256, (Address, u64)>,
+    bytes: usize,
     seen: u64,
 }
 
@@ -78,7 +84,7 @@ impl Pool {
         let sender = head.state.fields(&transaction.signer());
         check::check(&transaction, &head.data.block.header, &sender, self.chain.executor())?;
         let mut held = self.lock();
-        held.add(transaction, sender.nonce)?;
+        held.add(transaction, &sender)?;
         drop(held);
         debug!(target: "polai::pool", %hash, "transaction");
         // Without listeners there is nobody to tell.
@@ -158,7 +164,7 @@ impl Pool {
 }
 
 impl Held {
-    fn add(&mut self, transaction: Transaction, account_nonce: u64) -> Result<(), PoolError> {
+    fn add(&mut self, transaction: Transaction, account: &AccountFields) -> Result<(), PoolError> {
         let (sender, nonce, hash) = (transaction.signer(), transaction.nonce(), *transaction.tx_hash());
         if self.by_hash.contains_key(&hash) {
             return Err(PoolError::AlreadyKnown);
@@ -169,40 +175,61 @@ impl Held {
         } else {
             // Nearer nonces are worth more than distant ones: only what can follow on is kept.
             let reach = u64::try_from(limits::POOL_SENDER).unwrap_or(u64::MAX);
-            if nonce.saturating_sub(account_nonce) >= reach {
-                return Err(PoolError::TooFar { found: nonce, account: account_nonce });
-            }
-            if self.by_hash.len() >= limits::POOL_TRANSACTIONS {
-                self.make_room(&transaction)?;
+            if nonce.saturating_sub(account.nonce) >= reach {
+                return Err(PoolError::TooFar { found: nonce, account: account.nonce });
             }
         }
+        let others = queue.into_iter().flatten().filter(|(other, _)| **other >= account.nonce && **other != nonce);
+        let others = others.fold(U256::ZERO, |sum, (_, other)| sum.saturating_add(check::cost(&other.transaction)));
+        let expected = others.saturating_add(check::cost(&transaction));
+        if expected > account.balance {
+            return Err(PoolError::Funds { found: account.balance, expected });
+        }
+        let bytes = transaction.encode_2718_len();
+        for (sender, nonce) in self.leaving(&transaction, bytes)? {
+            self.remove(&sender, nonce);
+        }
+        self.remove(&sender, nonce);
         self.seen = self.seen.saturating_add(1);
-        let entry = Entry { transaction, seen: self.seen };
-        if let Some(old) = self.by_sender.entry(sender).or_default().insert(nonce, entry) {
-            self.by_hash.remove(old.transaction.tx_hash());
-        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.by_sender.entry(sender).or_default().insert(nonce, Entry { transaction, bytes, seen: self.seen });
         self.by_hash.insert(hash, (sender, nonce));
         Ok(())
     }
 
-    /// Drops the last transaction of whoever tips least, if that is less than the newcomer's.
-    fn make_room(&mut self, newcomer: &Transaction) -> Result<(), PoolError> {
-        let lasts = self.by_sender.iter().filter_map(|(sender, queue)| {
-            let (nonce, last) = queue.last_key_value()?;
-            Some((check::tip_cap(&last.transaction), *sender, *nonce))
-        });
-        match lasts.min() {
-            Some((tip, sender, nonce)) if tip < check::tip_cap(newcomer) => {
-                self.remove(&sender, nonce);
-                Ok(())
-            }
-            _ => Err(PoolError::Full),
+    /// What has to go for a newcomer: always the last transaction of whoever tips least, as long as that is less than the newcomer's tip. His
+    /// own stay, because he follows on from them.
+    fn leaving(&self, newcomer: &Transaction, bytes: usize) -> Result<Vec<(Address, u64)>, PoolError> {
+        let sender = newcomer.signer();
+        let replaced = self.by_sender.get(&sender).and_then(|queue| queue.get(&newcomer.nonce()));
+        let mut held = self.bytes.saturating_add(bytes).saturating_sub(replaced.map_or(0, |old| old.bytes));
+        let mut count = self.by_hash.len().saturating_add(usize::from(replaced.is_none()));
+        let mut leaving = Vec::new();
+        if count <= limits::POOL_TRANSACTIONS && held <= limits::POOL_BYTES {
+            return Ok(leaving);
         }
+        let rank =
+            |sender: &Address, (nonce, entry): (&u64, &Entry)| Reverse((check::tip_cap(&entry.transaction), *sender, *nonce));
+        let others = self.by_sender.iter().filter(|(other, _)| **other != sender);
+        let mut lasts: BinaryHeap<_> = others.filter_map(|(other, queue)| Some(rank(other, queue.last_key_value()?))).collect();
+        while count > limits::POOL_TRANSACTIONS || held > limits::POOL_BYTES {
+            let Reverse((tip, other, nonce)) = lasts.pop().ok_or(PoolError::Full)?;
+            if tip >= check::tip_cap(newcomer) {
+                return Err(PoolError::Full);
+            }
+            let queue = self.by_sender.get(&other);
+            held = held.saturating_sub(queue.and_then(|queue| queue.get(&nonce)).map_or(0, |entry| entry.bytes));
+            count = count.saturating_sub(1);
+            leaving.push((other, nonce));
+            lasts.extend(queue.and_then(|queue| queue.range(..nonce).next_back()).map(|before| rank(&other, before)));
+        }
+        Ok(leaving)
     }
 
     fn remove(&mut self, sender: &Address, nonce: u64) {
         let Some(queue) = self.by_sender.get_mut(sender) else { return };
         if let Some(entry) = queue.remove(&nonce) {
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
             self.by_hash.remove(entry.transaction.tx_hash());
         }
         if queue.is_empty() {
@@ -211,7 +238,7 @@ impl Held {
     }
 
     /// Drops what is in a block, and what its sender cannot pay any more.
-    fn drop_spent(&mut self, fields: impl Fn(&Address) -> crate::state::AccountFields) {
+    fn drop_spent(&mut self, fields: impl Fn(&Address) -> AccountFields) {
         let mut spent = Vec::new();
         for (sender, queue) in &self.by_sender {
             let account = fields(sender);

@@ -7,13 +7,13 @@ use std::{
 
 use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::{Filter, FilterChanges, Log};
-use jsonrpsee::{core::RpcResult, proc_macros::rpc};
+use jsonrpsee::{core::RpcResult, proc_macros::rpc, types::ErrorObjectOwned};
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 use super::{
     Eth,
-    error::{SERVER, params, refusal},
-    logs,
+    error::{LIMIT, SERVER, params, refusal},
+    logs::{self, Since},
 };
 use crate::limits;
 
@@ -93,30 +93,42 @@ impl Filters {
 
     fn take(&self, id: U64) -> RpcResult<Kind> {
         let kind = self.lock().filters.remove(&id.to()).map(|(kind, _)| kind);
-        kind.ok_or_else(|| refusal(SERVER, "filter not found"))
+        kind.ok_or_else(not_found)
+    }
+
+    fn since(&self, seen: B256) -> RpcResult<Since> {
+        logs::since(&self.eth.chain, seen)?.ok_or_else(not_found)
+    }
+
+    /// Logs since `seen`, of whole blocks, as many as fit one answer; `seen` moves to the last of them, so that the next question goes on there.
+    fn poll_logs(&self, seen: &mut B256, filter: &Filter) -> RpcResult<Vec<Log>> {
+        let since = self.since(*seen)?;
+        let reverted = since.reverted.into_iter().map(|(hash, parent)| (hash, parent, true));
+        let committed = since.committed.into_iter().map(|hash| (hash, hash, false));
+        let mut found = Vec::new();
+        for (hash, then, removed) in reverted.chain(committed) {
+            let data = self.eth.chain.block(&hash)?.ok_or_else(not_found)?;
+            let logs = logs::matching(filter, &data, removed);
+            if logs.len() > limits::LOGS.saturating_sub(found.len()) {
+                if found.is_empty() {
+                    return Err(refusal(LIMIT, format!("query returned more than {} results", limits::LOGS)));
+                }
+                break;
+            }
+            found.extend(logs);
+            *seen = then;
+        }
+        Ok(found)
     }
 
     fn poll(&self, kind: &mut Kind) -> RpcResult<FilterChanges> {
         match kind {
             Kind::Blocks { seen } => {
-                let since = logs::since(&self.eth.chain, *seen)?;
-                *seen = since.committed.last().copied().unwrap_or_else(|| self.head());
+                let since = self.since(*seen)?;
+                *seen = since.committed.last().copied().unwrap_or(since.common);
                 Ok(FilterChanges::Hashes(since.committed))
             }
-            Kind::Logs { seen, filter } => {
-                let since = logs::since(&self.eth.chain, *seen)?;
-                *seen = since.committed.last().copied().unwrap_or_else(|| self.head());
-                let mut found = Vec::new();
-                for (hashes, removed) in [(&since.reverted, true), (&since.committed, false)] {
-                    for hash in hashes {
-                        found.extend(
-                            self.eth.chain.block(hash)?.map(|data| logs::matching(filter, &data, removed)).unwrap_or_default(),
-                        );
-                    }
-                }
-                found.truncate(limits::LOGS);
-                Ok(FilterChanges::Logs(found))
-            }
+            Kind::Logs { seen, filter } => self.poll_logs(seen, filter).map(FilterChanges::Logs),
             Kind::Pending(receiver) => {
                 let mut hashes = Vec::new();
                 loop {
@@ -129,6 +141,11 @@ impl Filters {
             }
         }
     }
+}
+
+/// Never installed, forgotten, or its place in the chain is: whoever asks makes a new one and reads anew.
+fn not_found() -> ErrorObjectOwned {
+    refusal(SERVER, "filter not found")
 }
 
 impl Installed {
@@ -181,7 +198,7 @@ impl FilterApiServer for Filters {
         let filter = match self.lock().filters.get(&id.to()) {
             Some((Kind::Logs { filter, .. }, _)) => filter.clone(),
             Some(_) => return Err(params("not a log filter")),
-            None => return Err(refusal(SERVER, "filter not found")),
+            None => return Err(not_found()),
         };
         self.eth.find_logs(&filter)
     }

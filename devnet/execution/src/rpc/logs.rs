@@ -13,10 +13,12 @@ use super::{
 use crate::{chain::Chain, limits, store::BlockData, store::StoreError};
 
 /// Blocks of the canonical chain since one that a client has seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Since {
-    /// Canonical no more, newest first.
-    pub(super) reverted: Vec<B256>,
+    /// Canonical no more, newest first, and the parent of each.
+    pub(super) reverted: Vec<(B256, B256)>,
+    /// The newest canonical block that the client has seen.
+    pub(super) common: B256,
     /// Canonical now, oldest first.
     pub(super) committed: Vec<B256>,
 }
@@ -65,23 +67,24 @@ pub(super) fn matching(filter: &Filter, data: &BlockData, removed: bool) -> Vec<
     convert::logs(data, removed).into_iter().filter(|log| filter.matches(&log.inner)).collect()
 }
 
-/// What happened since `seen` was the head; at most [`limits::LOG_BLOCKS`] blocks.
-pub(super) fn since(chain: &Chain, seen: B256) -> Result<Since, StoreError> {
-    let mut result = Since::default();
-    let mut common = seen;
+/// What happened since `seen` was the head, of the oldest [`limits::LOG_BLOCKS`] blocks. None when that cannot be said any more: it lost
+/// against what became final.
+pub(super) fn since(chain: &Chain, seen: B256) -> Result<Option<Since>, StoreError> {
+    let (mut common, mut reverted) = (seen, Vec::new());
     let number = loop {
-        let Some(data) = chain.block(&common)? else { return Ok(result) };
+        let Some(data) = chain.block(&common)? else { return Ok(None) };
         if chain.is_canonical(data.number_hash())? {
             break data.block.header.number;
         }
-        result.reverted.push(common);
-        common = data.block.header.parent_hash;
+        let parent = data.block.header.parent_hash;
+        reverted.push((common, parent));
+        common = parent;
     };
-    let head = chain.head().number_hash().number;
-    let first = number.saturating_add(1).max(head.saturating_sub(limits::LOG_BLOCKS));
-    for number in first..=head {
+    let last = chain.head().number_hash().number.min(number.saturating_add(limits::LOG_BLOCKS));
+    let mut committed = Vec::new();
+    for number in number.saturating_add(1)..=last {
         let Some(hash) = chain.canonical_hash(number)? else { break };
-        result.committed.push(hash);
+        committed.push(hash);
     }
-    Ok(result)
+    Ok(Some(Since { reverted, common, committed }))
 }

@@ -6,6 +6,7 @@ mod building;
 mod cli;
 mod disk;
 mod driver;
+mod filters;
 mod forkchoice;
 mod invalid;
 mod process;
