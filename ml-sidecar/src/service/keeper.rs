@@ -165,6 +165,12 @@ impl Keeper {
                 tracing::debug!(target: "polai::gate", update_id = %announcement.update_id, %error, "no bytes yet");
                 return Some(self.clock.unix_millis().saturating_add(RETRY_MS));
             }
+            Err(error) if error.is_of_announcement() => {
+                // No verdict: it would stand in the way of who announces the same bytes as they are.
+                self.measured.candidates.inc("false");
+                tracing::info!(target: "polai::gate", update_id = %announcement.update_id, %error, "a false announcement is passed over");
+                return None;
+            }
             Err(error) => {
                 self.refuse(candidate, &error);
                 return None;

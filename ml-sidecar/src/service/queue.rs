@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use pol_api::convert::Candidate;
-use pol_core::{ModelHead, params::ACK_TIMEOUT_SECONDS};
+use pol_core::{ModelHead, UpdateId, params::ACK_TIMEOUT_SECONDS};
 
 /// Candidates that wait, at most.
 pub(crate) const QUEUE: usize = 256;
@@ -152,9 +152,9 @@ impl Queue {
     }
 }
 
-/// Smaller comes first.
-const fn rank(candidate: &Candidate) -> (bool, u64, u32) {
-    (!candidate.verified, candidate.first_seen_unix_ms, candidate.announcement.size)
+/// Smaller comes first. Nothing in it is what an announcer merely says.
+const fn rank(candidate: &Candidate) -> (bool, u64, UpdateId) {
+    (!candidate.verified, candidate.first_seen_unix_ms, candidate.announcement.update_id)
 }
 
 #[cfg(test)]

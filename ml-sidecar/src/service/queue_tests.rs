@@ -1,7 +1,6 @@
 use pol_core::record::Announcement;
 
 use super::*;
-use pol_core::UpdateId;
 
 const HEAD: ModelHead = ModelHead([1; 32]);
 
@@ -79,4 +78,17 @@ fn one_that_is_put_back_waits_and_costs_no_judgement() {
         assert_eq!(queue.next_at_ms(HEAD), Some((now + 1) * 100));
     }
     assert_eq!(queue.len(), 1);
+}
+
+#[test]
+fn the_size_that_an_announcer_says_changes_no_place_in_line() {
+    for sizes in [(1, 150_000), (150_000, 1)] {
+        let mut queue = Queue::default();
+        for (trainer, size) in [(1, sizes.0), (2, sizes.1)] {
+            let mut of = candidate(trainer, 1, false, 5);
+            of.announcement.size = size;
+            assert_eq!(queue.offer(of, 30), Offered::Taken);
+        }
+        assert_eq!(queue.next(HEAD, 30).unwrap().trainer[1], 1);
+    }
 }

@@ -173,6 +173,26 @@ async fn every_candidate_gets_one_verdict_and_an_ack_names_the_state_that_follow
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_false_announcement_does_not_keep_an_honest_update_from_its_ack() {
+    let mut place = Place::new().await;
+    let good = place.good(8);
+    let (id, head) = (UpdateId(pol_core::sha256(&[good.as_bytes()])), place.world.chain.head());
+    place.world.dht.put(id, good.as_bytes());
+    let mut sidecar = place.start(None).await;
+    let mut stream = sidecar.client.verdicts(VerdictsRequest::default()).await.unwrap().into_inner();
+    for (liar, size) in [(3, 1), (4, good.as_bytes().len() - 1), (5, good.as_bytes().len() + 1)] {
+        place.world.dht.announce(id, head, size, key(liar).verifying_key().to_bytes());
+    }
+    // The liars were heard first.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(place.offer(good.as_bytes(), 1), id);
+    let verdict = next(&mut stream).await;
+    assert_eq!(verdict.update_id, id);
+    assert!(matches!(verdict.decision, Decision::Ack(_)), "{verdict:?}");
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
     let mut place = Place::new().await;
     let good = place.good(30);
