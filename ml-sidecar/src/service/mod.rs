@@ -14,6 +14,7 @@ mod aggregate;
 mod board;
 mod container;
 mod export;
+mod fetches;
 mod grpc;
 mod intake;
 mod judge;
