@@ -145,6 +145,7 @@ fn a_void_to_before_the_snapshot_waits_and_one_to_the_snapshots_own_state_is_fol
     let event = script.certify(too_far);
     joiner.take(&event).unwrap();
     assert!(script.go(&mut joiner).is_empty());
+    assert_eq!(joiner.advance(&|id| script.bytes.get(id).cloned()).unwrap(), Advanced::OutOfReach);
     assert_eq!((joiner.tip().unwrap().number, joiner.tip().unwrap().behind), (7, 1), "it waits, and does not end");
 }
 

@@ -80,18 +80,19 @@ pub async fn run(tasks: Tasks, parts: Parts) -> Result<(), Exit> {
         health,
         behind: false,
         missing: None,
+        out_of_reach_ms: None,
     };
     // A restart may have come between a contradiction and what follows from it.
     worker.abandon().await?;
     loop {
-        let wanted = worker.apply_all(&mut larder).await?;
+        let wanted = worker.apply_all(&mut larder, clock.as_ref()).await?;
         larder.fetch(&wanted);
         worker.say_missing(wanted.first().filter(|id| larder.resting.contains_key(id)).copied(), clock.unix_millis());
         worker.offer().await?;
         if joiner.is_due() {
-            let stuck = worker.missing.is_some_and(|missing| rule.is_stuck(missing.since_unix_ms, clock.unix_millis()));
-            joiner.begin(worker.wanted(stuck).await?);
+            joiner.begin(worker.wanted(clock.unix_millis()).await?);
         }
+        let waits = !wanted.is_empty() || worker.out_of_reach_ms.is_some();
         let (retry, look) = (larder.next_retry(), joiner.next_look());
         tokio::select! {
             event = feed.next(worker.cursor()) => {
@@ -102,7 +103,7 @@ pub async fn run(tasks: Tasks, parts: Parts) -> Result<(), Exit> {
             Some(fetched) = larder.fetching.join_next() => larder.take(fetched.map_err(Exit::from)?),
             Some(joined) = joiner.joined() => worker.join(joined?).await?,
             () = sleep_until(retry), if !wanted.is_empty() => {}
-            () = sleep_until(look), if !wanted.is_empty() => {}
+            () = sleep_until(look), if waits => {}
         }
     }
 }
@@ -168,6 +169,8 @@ struct Worker {
     health: Health,
     behind: bool,
     missing: Option<Missing>,
+    /// Since when the next update is a void that cannot be followed, unix milliseconds.
+    out_of_reach_ms: Option<u64>,
 }
 
 impl Worker {
@@ -209,7 +212,7 @@ impl Worker {
     }
 
     /// Follows updates as long as their bytes are here; gives the ids of those that are not.
-    async fn apply_all(&mut self, larder: &mut Larder) -> Result<Vec<UpdateId>, Exit> {
+    async fn apply_all(&mut self, larder: &mut Larder, clock: &dyn Clock) -> Result<Vec<UpdateId>, Exit> {
         loop {
             let start = Instant::now();
             let held = larder.held.clone();
@@ -218,7 +221,10 @@ impl Worker {
                 let tip = matches!(advanced, Advanced::Applied { .. }).then(|| engine.tip()).transpose()?;
                 Ok((advanced, tip))
             });
-            match advanced.await?? {
+            let advanced = advanced.await??;
+            let since = (advanced.0 == Advanced::OutOfReach).then(|| self.out_of_reach_ms.unwrap_or_else(|| clock.unix_millis()));
+            self.out_of_reach_ms = since;
+            match advanced {
                 (Advanced::Applied { events, used, outcome }, Some(tip)) => {
                     let (number, head, root, norms) = (tip.number, tip.head, tip.root, tip.norms.len());
                     self.tell(tip, &events);
@@ -250,8 +256,10 @@ impl Worker {
     }
 
     /// Which snapshots would help on: when the state is far behind, or stuck.
-    async fn wanted(&mut self, stuck: bool) -> Result<Vec<SnapshotWanted>, Exit> {
-        let (interval, least) = (self.rule.interval, if stuck { 1 } else { self.rule.far });
+    async fn wanted(&mut self, now_ms: u64) -> Result<Vec<SnapshotWanted>, Exit> {
+        let since = self.out_of_reach_ms.or(self.missing.map(|missing| missing.since_unix_ms));
+        let is_stuck = since.is_some_and(|since| self.rule.is_stuck(since, now_ms));
+        let (interval, least) = (self.rule.interval, if is_stuck { 1 } else { self.rule.far });
         Ok(self.with(move |engine| engine.wanted(interval, least)).await??)
     }
 
