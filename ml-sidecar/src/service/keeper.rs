@@ -49,6 +49,8 @@ use crate::{
 const RETRY_MS: u64 = 300;
 /// Before a candidate on a head whose state is not known is looked at again, milliseconds.
 const VOID_RETRY_MS: u64 = 1_000;
+/// Before a candidate is measured again when this machine failed, milliseconds.
+const FAILED_RETRY_MS: u64 = 5_000;
 /// Of the time that is left, what fetching, storing and signing may take, milliseconds.
 const MARGIN_MS: u64 = 3_000;
 /// How long it sleeps at most before it looks at the queue again.
@@ -218,7 +220,10 @@ impl Keeper {
             tracing::info!(target: "polai::gate", update_id = %prepared.update_id, "Loss gate: ABSTAIN, a near-copy of a delta that was ACKed");
             return self.publish(&candidate, Decision::Abstain, None);
         }
-        self.measure(tip, &candidate, prepared, &mut desk.of_head).await;
+        if !self.measure(tip, &candidate, prepared, &mut desk.of_head).await {
+            let now_ms = self.clock.unix_millis();
+            desk.queue.put_back(candidate, now_ms, now_ms.saturating_add(FAILED_RETRY_MS));
+        }
     }
 
     /// The state of the chain's head is not known: a void back to the tip's head helps.
@@ -232,16 +237,17 @@ impl Keeper {
         self.publish(candidate, decision, None);
     }
 
-    async fn measure(&self, tip: &Arc<Tip>, candidate: &Candidate, prepared: Prepared, of_head: &mut OfHead) {
+    /// False: this node could not, which says nothing about the candidate.
+    async fn measure(&self, tip: &Arc<Tip>, candidate: &Candidate, prepared: Prepared, of_head: &mut OfHead) -> bool {
         let seconds = Duration::from_millis(self.left_ms(candidate).saturating_sub(MARGIN_MS)).as_secs_f64();
         let Prepared { update_id, change, delta, containers, .. } = prepared;
         let judged = self.judge.judge(Arc::clone(tip), update_id, change, seconds).await;
         let judgement = match judged {
             Ok(judgement) => judgement,
             Err(error) => {
-                tracing::error!(target: "polai::gate", %update_id, %error, "Loss gate: ABSTAIN, it could not be measured");
-                self.publish(candidate, Decision::Abstain, None);
-                return;
+                self.measured.candidates.inc("failed");
+                tracing::error!(target: "polai::gate", %update_id, %error, "Loss gate: no verdict, it could not be measured here");
+                return false;
             }
         };
         self.measured.gate_seconds.observe(judgement.seconds);
@@ -254,7 +260,7 @@ impl Keeper {
         if matches!(decision, Decision::Ack(_)) && !self.store(candidate, &containers).await {
             // What is ACKed must be here first. The announcement comes again, or its time is over.
             tracing::warn!(target: "polai::gate", %update_id, "no ACK: pol-dht does not take the bytes");
-            return;
+            return true;
         }
         tracing::info!(
             target: "polai::gate", %update_id, head = %tip.head, result_root = ?judgement.result_root, reason = judgement.reason(),
@@ -269,6 +275,7 @@ impl Keeper {
             }
             of_head.acked.push(delta);
         }
+        true
     }
 
     /// Puts containers into pol-dht's store; false when the time is over first.
