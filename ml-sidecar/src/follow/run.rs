@@ -27,6 +27,7 @@ use tokio::{
 use super::{
     engine::{Advanced, Engine, EngineError},
     larder::Larder,
+    shares::shares,
     snapshots::{Joined, Joiner, Offer, Rule},
     tip::{Event, Missing, Publisher},
 };
@@ -226,6 +227,7 @@ impl Worker {
             self.out_of_reach_ms = since;
             match advanced {
                 (Advanced::Applied { events, used, outcome }, Some(tip)) => {
+                    self.share(&used, larder).await?;
                     let (number, head, root, norms) = (tip.number, tip.head, tip.root, tip.norms.len());
                     self.tell(tip, &events);
                     let milliseconds = start.elapsed().as_millis();
@@ -244,6 +246,15 @@ impl Worker {
                 _ => return Ok(Vec::new()),
             }
         }
+    }
+
+    /// What this process' trainer added as a part of a merge.
+    async fn share(&mut self, used: &[UpdateId], larder: &Larder) -> Result<(), Exit> {
+        let Some(trainer) = self.publisher.shares_of().filter(|_| used.len() > 1) else { return Ok(()) };
+        let containers: Vec<Bytes> = used.iter().filter_map(|id| larder.held.get(id).cloned()).collect();
+        let shares = self.with(move |engine| Ok(shares(&engine.context, &containers, &trainer))).await??;
+        self.publisher.share(shares);
+        Ok(())
     }
 
     /// Throws a snapshot away that a certificate contradicts.
