@@ -43,6 +43,7 @@ pub mod tokens;
 pub mod torch;
 pub mod train;
 pub mod trainer;
+mod unfinished;
 pub mod update;
 pub mod weights;
 

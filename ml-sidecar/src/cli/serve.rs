@@ -21,6 +21,7 @@ use pol_kit::{
 use super::{Cli, Compute, ModelArgs, TrainerArgs, bar, chain, gate, trainer};
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
+    device::{Choice, Device},
     follow::Rule,
     gate::{Gate, GateError},
     precision::Precision,
@@ -160,6 +161,10 @@ fn prepare(cli: &Cli, args: &Serving<'_>) -> Result<Ready, Exit> {
         Some((trainer, key)) => Some(trainer.setup(cli, args.model.open(cli)?.checkpoint, &spec, &texts, (&compute, key))?),
         None => None,
     };
+    let loading = Arc::new(loading);
+    let spare = Arc::clone(&loading);
+    let is_spared = compute.choice() == Choice::Auto && compute.device().is_cuda();
+    let spare_gate = is_spared.then(|| -> MakeGate { Box::new(move || spare.load_on(Device::cpu()).or_usage()) });
     let gate: MakeGate = Box::new(move || loading.load());
     let context: Context = spec.delta_context();
     let parts = Parts {
@@ -168,6 +173,7 @@ fn prepare(cli: &Cli, args: &Serving<'_>) -> Result<Ready, Exit> {
         dht: service.dht.clone(),
         feed: service.feed.clone(),
         gate: args.roles.contains(&Role::Gate).then_some(gate),
+        spare_gate,
         public_key: service.public_key.map(|key| key.0),
         trainer_key: key.map(|key| key.0),
         trainer: setup,
@@ -209,12 +215,12 @@ enum LoadError {
 }
 
 impl Loading {
-    fn load(self) -> Result<Gate, Exit> {
-        let Self { checkpoint, tokens, references, compute, precision } = self;
-        let loaded = compute.run(|device| {
-            let model = checkpoint.load(device, precision)?;
-            Gate::new(model, tokens.clone(), Some(&references)).map_err(LoadError::from)
-        });
-        loaded.or_usage()
+    fn load(&self) -> Result<Gate, Exit> {
+        self.compute.run(|device| self.load_on(device)).or_usage()
+    }
+
+    fn load_on(&self, device: Device) -> Result<Gate, LoadError> {
+        let model = self.checkpoint.load(device, self.precision)?;
+        Ok(Gate::new(model, self.tokens.clone(), Some(&self.references))?)
     }
 }

@@ -20,7 +20,10 @@ use super::{
     request::{AcquireError, Event, Request},
     set::{Contribution, SampleSet, SetError, SetWriter, TEXTS_MAX, Texts},
 };
-use crate::hub::{FileEntry, Hub, HubError, LocalFile, ReadAt, RepoName};
+use crate::{
+    hub::{FileEntry, Hub, HubError, LocalFile, ReadAt, RepoName},
+    unfinished,
+};
 
 /// Texts of a request that does not say how many.
 pub const SAMPLES_DEFAULT: u64 = 1_000;
@@ -242,7 +245,9 @@ impl DataAcquisition {
         let paths = entries.flatten().map(|entry| entry.path()).filter(|path| path.join("set.json").exists());
         let mut sets: Vec<_> = paths.filter_map(|path| size(&path).map(|(time, bytes)| (time, path, bytes))).collect();
         sets.sort();
-        let mut used = sets.iter().fold(0_u64, |sum, (_, _, bytes)| sum.saturating_add(*bytes));
+        // Those that are written now, this one and other processes', have their share.
+        let unfinished = unfinished::folders(&self.sets).into_iter().filter_map(|path| size(&path)).map(|(_, bytes)| bytes);
+        let mut used = sets.iter().map(|(_, _, bytes)| *bytes).chain(unfinished).fold(0, u64::saturating_add);
         for (_, path, bytes) in sets {
             if used <= self.budget {
                 break;

@@ -1,7 +1,7 @@
 //! A set of texts on disk: what a training goes through.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufWriter, Read as _, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use pol_core::{Hash32, sha256};
 use serde::{Deserialize, Serialize};
 
 use super::{corpus_set::CorpusSet, filter::Refusal};
-use crate::digest;
+use crate::{digest, unfinished::Unfinished};
 
 const TEXTS: &str = "texts";
 const INDEX: &str = "index";
@@ -203,7 +203,7 @@ impl TextSource for Texts {
 /// Writes a set. It appears only when it is finished.
 #[derive(Debug)]
 pub(super) struct SetWriter {
-    folder: tempfile::TempDir,
+    folder: Unfinished,
     texts: BufWriter<File>,
     index: BufWriter<File>,
     count: u64,
@@ -213,8 +213,7 @@ pub(super) struct SetWriter {
 impl SetWriter {
     /// A new set beside its later place.
     pub(super) fn new(beside: &Path) -> Result<Self, SetError> {
-        fs::create_dir_all(beside).map_err(at(beside))?;
-        let folder = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(beside).map_err(at(beside))?;
+        let folder = Unfinished::begin(beside).map_err(at(beside))?;
         let create = |name: &str| {
             let path = folder.path().join(name);
             Ok(BufWriter::with_capacity(1 << 20, File::create(&path).map_err(at(&path))?))
@@ -252,14 +251,7 @@ impl SetWriter {
         let path = folder.path().join(ABOUT);
         let json = serde_json::to_vec_pretty(&about).map_err(|error| at(&path)(error.into()))?;
         pol_kit::fs::write_durably(&path, &json, pol_kit::fs::Access::Everybody).map_err(at(&path))?;
-        match fs::remove_dir_all(place) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(place)(error)),
-            _ => {}
-        }
-        fs::rename(folder.path(), place).map_err(at(place))?;
-        let _ = folder.keep();
-        let parent = place.parent().unwrap_or(place);
-        File::open(parent).and_then(|folder| folder.sync_all()).map_err(at(parent))?;
+        folder.finish(place).map_err(at(place))?;
         SampleSet::open(place)
     }
 }

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     checkpoint::{CONFIG_FILE, Checkpoint, CheckpointError},
     tokens::{TOKENIZER_FILE, TokenizerError},
+    unfinished::Unfinished,
     weights::{WeightError, read_bounded},
 };
 
@@ -142,19 +143,12 @@ fn make(cache: &Path, folder: &Path, recipe: &Recipe, seed: u64, on_step: &mut d
     let hashes = files.map(|(name, bytes)| (name.to_owned(), hex::encode(sha256(&[bytes])))).into_iter().collect();
     let about = About { note: NOTE.to_owned(), seed, recipe: recipe.describe(), files: hashes };
     let about = serde_json::to_vec_pretty(&about).map_err(|error| at(folder)(error.into()))?;
-    let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(cache).map_err(at(cache))?;
+    let unfinished = Unfinished::begin(cache).map_err(at(cache))?;
     for (name, bytes) in files.into_iter().chain([(ABOUT_FILE, about.as_slice())]) {
         let path = unfinished.path().join(name);
         write_durably(&path, bytes, Access::Everybody).map_err(at(&path))?;
     }
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(folder)(error)),
-        _ => {}
-    }
-    fs::rename(unfinished.path(), folder).map_err(at(folder))?;
-    // It has moved: nothing is left to remove.
-    let _ = unfinished.keep();
-    File::open(cache).and_then(|cache| cache.sync_all()).map_err(at(cache))
+    unfinished.finish(folder).map_err(at(folder))
 }
 
 impl From<WeightError> for EmbeddedError {

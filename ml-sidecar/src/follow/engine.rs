@@ -72,6 +72,8 @@ pub enum Advanced {
     },
     /// These bytes are missing; the first ones decide.
     Missing(Vec<UpdateId>),
+    /// The bytes are here, but they are a void to a state that is not known here: a later snapshot helps, or a reorg.
+    OutOfReach,
     /// The state is that of the chain's last update.
     UpToDate,
 }
@@ -95,6 +97,8 @@ pub struct Engine {
     pub(super) doubt: Option<Doubt>,
     /// Updates up to this one are known not to be a void that helps; see [`super::voids`].
     pub(super) looked: u64,
+    /// Where the last void leads that cannot be followed: it is said once.
+    pub(super) out_of_reach: Option<ModelHead>,
 }
 
 impl Engine {
@@ -114,7 +118,8 @@ impl Engine {
         };
         let (folder, head) = (folder.to_owned(), context.genesis_id.into());
         let state = Arc::new(state);
-        let mut engine = Self { context, folder, store, ends, state, head, norms: Vec::new(), doubt: None, looked: 0 };
+        let (norms, doubt, looked, out_of_reach) = (Vec::new(), None, 0, None);
+        let mut engine = Self { context, folder, store, ends, state, head, norms, doubt, looked, out_of_reach };
         engine.redo()?;
         engine.head = engine.head_at(engine.ends.applied)?;
         engine.norms = engine.norms_at(engine.ends.applied)?;
@@ -217,11 +222,11 @@ impl Engine {
         match transition {
             Ok(Transition::ReturnTo(target)) => match self.back_to(target)? {
                 Some(back) => self.follow(number, &row, &Transition::ReturnTo(target), &back, used),
-                None => Ok(Advanced::Missing(vec![])),
+                None => Ok(Advanced::OutOfReach),
             },
             Ok(transition) => self.follow(number, &row, &transition, &[], used),
             Err(FoldError::Missing { id } | FoldError::WrongBytes { id, .. }) => self.look_ahead(id, bytes),
-            Err(FoldError::UnknownAncestor { .. }) => Ok(Advanced::Missing(vec![])),
+            Err(FoldError::UnknownAncestor { .. }) => Ok(Advanced::OutOfReach),
         }
     }
 

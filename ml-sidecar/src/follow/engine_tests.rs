@@ -128,7 +128,7 @@ impl Script {
                     engine.settle().unwrap();
                 }
                 Advanced::Missing(wanted) => return wanted,
-                Advanced::UpToDate => return Vec::new(),
+                Advanced::UpToDate | Advanced::OutOfReach => return Vec::new(),
             }
         }
     }

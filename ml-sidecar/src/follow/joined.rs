@@ -2,14 +2,18 @@
 //!
 //! A state is in *doubt* when it came with a snapshot, or when a fold gave another root than the update's certificate. It ends when
 //! [`SNAPSHOT_CONFIRMATIONS`] later updates gave the roots of their certificates, the first included. A snapshot with which one of them does not
-//! is thrown away. Where the feed names no roots nothing can be compared: a snapshot stays in doubt then.
+//! is thrown away.
+//!
+//! Where the feed names no root of the first one, it is counted anew: what was folded from that update on, what was joined from the next update
+//! that has a snapshot on, as if the node had joined from that one (it is the state that it folded to). Where the feed names no roots at all
+//! nothing can be compared: the doubt stays then.
 
 use std::{fs, sync::Arc};
 
 use pol_api::convert::SnapshotWanted;
 use pol_core::{
     ResultRoot,
-    params::SNAPSHOT_CONFIRMATIONS,
+    params::{SNAPSHOT_CONFIRMATIONS, SNAPSHOT_INTERVAL},
     state::{SnapshotManifest, State},
 };
 
@@ -27,32 +31,43 @@ const TRIED: u64 = 2;
 pub(super) struct Doubt {
     /// The update whose state is doubted.
     pub(super) since: u64,
-    /// The next update gave the root of its certificate.
-    first: bool,
-    /// Later updates that did.
+    /// The update after which it is counted: `since`, or a later one when the update after that has no root.
+    from: u64,
+    /// Updates after which it may be counted: the multiples of this.
+    every: u64,
+    /// Updates after `from`, the first included, that gave the roots of their certificates.
     matched: u64,
     /// One did not.
     pub(super) contradicted: bool,
 }
 
 impl Doubt {
-    const fn new(since: u64) -> Self {
-        Self { since, first: false, matched: 0, contradicted: false }
+    const fn new(since: u64, is_joined: bool) -> Self {
+        let every = if is_joined { SNAPSHOT_INTERVAL } else { 1 };
+        Self { since, from: since, every, matched: 0, contradicted: false }
     }
 
     fn count(&mut self, number: u64, root: ResultRoot, certified: Option<ResultRoot>) {
+        let first = self.from.saturating_add(1);
         match certified {
-            None => {}
-            Some(certified) if certified == root => {
-                self.first |= number == self.since.saturating_add(1);
-                self.matched = self.matched.saturating_add(1);
+            Some(certified) if certified != root => self.contradicted = true,
+            // The first one has no root, or a void jumped over it.
+            None if self.matched == 0 && number >= first => self.begin_after(number),
+            Some(_) if self.matched == 0 && number > first => {
+                self.begin_after(number.saturating_sub(1));
+                self.matched = u64::from(number == self.from.saturating_add(1));
             }
-            Some(_) => self.contradicted = true,
+            Some(_) if number >= first => self.matched = self.matched.saturating_add(1),
+            _ => {}
         }
     }
 
+    fn begin_after(&mut self, number: u64) {
+        self.from = number.checked_next_multiple_of(self.every).unwrap_or(u64::MAX);
+    }
+
     const fn is_over(&self) -> bool {
-        self.first && self.matched >= SNAPSHOT_CONFIRMATIONS && !self.contradicted
+        self.matched >= SNAPSHOT_CONFIRMATIONS && !self.contradicted
     }
 }
 
@@ -60,13 +75,17 @@ impl Engine {
     /// The doubt that the journal says, counted anew.
     pub(super) fn count_doubt(&self) -> Result<Option<Doubt>, EngineError> {
         let Some(since) = self.ends.doubt else { return Ok(None) };
-        let mut doubt = Doubt::new(since);
+        let mut doubt = self.new_doubt(since);
         for number in since.saturating_add(1)..=self.ends.applied {
             if let Some(root) = self.store.root_after(number)? {
                 doubt.count(number, root, self.store.certified(number)?);
             }
         }
         Ok(Some(doubt))
+    }
+
+    const fn new_doubt(&self, since: u64) -> Doubt {
+        Doubt::new(since, self.ends.joined > 0 && since == self.ends.joined)
     }
 
     fn set_doubt(&mut self, doubt: Option<Doubt>) -> Result<(), EngineError> {
@@ -84,14 +103,18 @@ impl Engine {
         let is_other = certified.is_some_and(|certified| certified != root);
         match self.doubt {
             Some(mut doubt) if !is_other || self.is_joining() => {
+                let from = doubt.from;
                 doubt.count(number, root, certified);
+                if doubt.from != from && from == doubt.since {
+                    log_anew(number, doubt.from);
+                }
                 if doubt.is_over() {
                     tracing::info!(target: "polai::sidecar", since = doubt.since, number, "certificates confirm the model state: this node may ACK");
                 }
                 self.set_doubt((!doubt.is_over()).then_some(doubt))
             }
             None if !is_other => Ok(()),
-            _ => self.set_doubt(Some(Doubt::new(number))),
+            _ => self.set_doubt(Some(Doubt::new(number, false))),
         }
     }
 
@@ -99,7 +122,7 @@ impl Engine {
     pub(super) fn revise_doubt(&mut self) -> Result<(), EngineError> {
         let Some(doubt) = self.doubt else { return Ok(()) };
         let since = doubt.since.min(self.ends.applied);
-        self.set_doubt(Some(Doubt::new(since)))?;
+        self.set_doubt(Some(self.new_doubt(since)))?;
         self.doubt = self.count_doubt()?;
         Ok(())
     }
@@ -146,7 +169,7 @@ impl Engine {
         let old = std::mem::replace(&mut self.ends.base, number);
         (self.ends.applied, self.ends.joined, self.ends.doubt) = (number, number, Some(number));
         (self.state, self.head, self.looked) = (Arc::new(state), wanted.model_head, 0);
-        (self.norms, self.doubt) = (manifest.norms.clone(), Some(Doubt::new(number)));
+        (self.norms, self.doubt) = (manifest.norms.clone(), Some(Doubt::new(number, true)));
         self.remove_base(old);
         Ok(true)
     }
@@ -191,6 +214,13 @@ impl Engine {
             let _ = fs::remove_file(state_file(&self.folder, number));
         }
     }
+}
+
+fn log_anew(number: u64, from: u64) {
+    tracing::warn!(
+        target: "polai::sidecar", number, from,
+        "the chain's feed names no root of an update that would begin to confirm the model state: certificates are counted from a later one on"
+    );
 }
 
 #[cfg(test)]

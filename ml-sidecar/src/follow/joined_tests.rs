@@ -145,6 +145,7 @@ fn a_void_to_before_the_snapshot_waits_and_one_to_the_snapshots_own_state_is_fol
     let event = script.certify(too_far);
     joiner.take(&event).unwrap();
     assert!(script.go(&mut joiner).is_empty());
+    assert_eq!(joiner.advance(&|id| script.bytes.get(id).cloned()).unwrap(), Advanced::OutOfReach);
     assert_eq!((joiner.tip().unwrap().number, joiner.tip().unwrap().behind), (7, 1), "it waits, and does not end");
 }
 
@@ -159,4 +160,61 @@ fn a_snapshot_of_no_use_any_more_is_left() {
     // It was folded meanwhile.
     assert!(!maker.join(&wanted[0], &manifest, State::clone(&state)).unwrap());
     assert_eq!(maker.tip().unwrap().root, script.fresh().root());
+}
+
+#[test]
+fn a_doubted_fold_is_confirmed_although_the_update_after_it_names_no_root() {
+    let (mut script, events) = chain(2, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = told(&folder, &script, &events);
+    script.go(&mut engine);
+    let id = script.delta(2);
+    let ChainEvent::Update(update) = script.accept(id) else { panic!("an update") };
+    let lie = Some(pol_core::ResultRoot([7; 32]));
+    engine.take(&ChainEvent::Update(pol_api::convert::ChainUpdate { result_root: lie, ..update })).unwrap();
+    let id = script.delta(3);
+    engine.take(&script.accept(id)).unwrap();
+    for seed in 4..11 {
+        accept(&mut engine, &mut script, seed);
+    }
+    assert!(!engine.tip().unwrap().confirmed, "seven agree");
+    drop(engine);
+    let mut engine = Engine::open(folder.path(), script.context).unwrap();
+    accept(&mut engine, &mut script, 11);
+    assert!(engine.tip().unwrap().confirmed, "the eighth");
+}
+
+#[test]
+fn a_joined_state_without_a_first_root_is_confirmed_from_the_next_snapshots_update_on() {
+    let (mut script, events) = chain(5, 5);
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mut maker = told(&one, &script, &events[..5]);
+    maker.take(&events[5]).unwrap();
+    script.go(&mut maker);
+    let (_, manifest, state) = maker.snapshot(4).unwrap().unwrap();
+    let mut joiner = told(&two, &script, &events[..4]);
+    let id = script.chain[4].0;
+    script.chain.truncate(4);
+    joiner.take(&script.accept(id)).unwrap();
+    joiner.take(&script.finalize(4)).unwrap();
+    let wanted = joiner.wanted(4, 1).unwrap();
+    assert!(joiner.join(&wanted[0], &manifest, State::clone(&state)).unwrap());
+    assert_eq!(script.go(&mut joiner), [] as [UpdateId; 0]);
+    // The script folds all anew for each root: only those around the snapshot's update have one, which is enough to tell.
+    let next = usize::try_from(pol_core::params::SNAPSHOT_INTERVAL).unwrap();
+    for number in 6..=next {
+        let id = script.delta((number % 200) as u8);
+        let event = if number % 20 == 0 { script.certify(id) } else { script.accept(id) };
+        joiner.take(&event).unwrap();
+    }
+    assert_eq!(script.go(&mut joiner), [] as [UpdateId; 0]);
+    for seed in 201..208 {
+        accept(&mut joiner, &mut script, seed);
+    }
+    assert!(!joiner.tip().unwrap().confirmed, "seven after the snapshot's update, and many before it");
+    drop(joiner);
+    let mut joiner = Engine::open(two.path(), script.context).unwrap();
+    accept(&mut joiner, &mut script, 208);
+    let tip = joiner.tip().unwrap();
+    assert_eq!((tip.confirmed, tip.number, tip.root), (true, next as u64 + 8, script.fresh().root()));
 }

@@ -13,6 +13,7 @@ mod larder;
 mod rows;
 mod run;
 mod settle;
+mod shares;
 mod snapshots;
 mod store;
 mod taking;
@@ -22,6 +23,8 @@ mod voids;
 pub use engine::{Advanced, Bytes, Engine, EngineError, UNDOS_KEPT};
 pub use larder::provide;
 pub use run::{Parts, open, run};
+#[cfg(test)]
+pub(crate) use shares::shares;
 pub use snapshots::{Offer, Rule, offer};
 pub use store::StoreError;
 pub use tip::{Event, FOLLOWED_MAX, Follower, Missing, Placed, Point, Publisher, Tip};

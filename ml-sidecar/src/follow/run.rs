@@ -27,6 +27,7 @@ use tokio::{
 use super::{
     engine::{Advanced, Engine, EngineError},
     larder::Larder,
+    shares::shares,
     snapshots::{Joined, Joiner, Offer, Rule},
     tip::{Event, Missing, Publisher},
 };
@@ -80,18 +81,19 @@ pub async fn run(tasks: Tasks, parts: Parts) -> Result<(), Exit> {
         health,
         behind: false,
         missing: None,
+        out_of_reach_ms: None,
     };
     // A restart may have come between a contradiction and what follows from it.
     worker.abandon().await?;
     loop {
-        let wanted = worker.apply_all(&mut larder).await?;
+        let wanted = worker.apply_all(&mut larder, clock.as_ref()).await?;
         larder.fetch(&wanted);
         worker.say_missing(wanted.first().filter(|id| larder.resting.contains_key(id)).copied(), clock.unix_millis());
         worker.offer().await?;
         if joiner.is_due() {
-            let stuck = worker.missing.is_some_and(|missing| rule.is_stuck(missing.since_unix_ms, clock.unix_millis()));
-            joiner.begin(worker.wanted(stuck).await?);
+            joiner.begin(worker.wanted(clock.unix_millis()).await?);
         }
+        let waits = !wanted.is_empty() || worker.out_of_reach_ms.is_some();
         let (retry, look) = (larder.next_retry(), joiner.next_look());
         tokio::select! {
             event = feed.next(worker.cursor()) => {
@@ -102,7 +104,7 @@ pub async fn run(tasks: Tasks, parts: Parts) -> Result<(), Exit> {
             Some(fetched) = larder.fetching.join_next() => larder.take(fetched.map_err(Exit::from)?),
             Some(joined) = joiner.joined() => worker.join(joined?).await?,
             () = sleep_until(retry), if !wanted.is_empty() => {}
-            () = sleep_until(look), if !wanted.is_empty() => {}
+            () = sleep_until(look), if waits => {}
         }
     }
 }
@@ -168,6 +170,8 @@ struct Worker {
     health: Health,
     behind: bool,
     missing: Option<Missing>,
+    /// Since when the next update is a void that cannot be followed, unix milliseconds.
+    out_of_reach_ms: Option<u64>,
 }
 
 impl Worker {
@@ -209,7 +213,7 @@ impl Worker {
     }
 
     /// Follows updates as long as their bytes are here; gives the ids of those that are not.
-    async fn apply_all(&mut self, larder: &mut Larder) -> Result<Vec<UpdateId>, Exit> {
+    async fn apply_all(&mut self, larder: &mut Larder, clock: &dyn Clock) -> Result<Vec<UpdateId>, Exit> {
         loop {
             let start = Instant::now();
             let held = larder.held.clone();
@@ -218,8 +222,12 @@ impl Worker {
                 let tip = matches!(advanced, Advanced::Applied { .. }).then(|| engine.tip()).transpose()?;
                 Ok((advanced, tip))
             });
-            match advanced.await?? {
+            let advanced = advanced.await??;
+            let since = (advanced.0 == Advanced::OutOfReach).then(|| self.out_of_reach_ms.unwrap_or_else(|| clock.unix_millis()));
+            self.out_of_reach_ms = since;
+            match advanced {
                 (Advanced::Applied { events, used, outcome }, Some(tip)) => {
+                    self.share(&used, larder).await?;
                     let (number, head, root, norms) = (tip.number, tip.head, tip.root, tip.norms.len());
                     self.tell(tip, &events);
                     let milliseconds = start.elapsed().as_millis();
@@ -240,6 +248,15 @@ impl Worker {
         }
     }
 
+    /// What this process' trainer added as a part of a merge.
+    async fn share(&mut self, used: &[UpdateId], larder: &Larder) -> Result<(), Exit> {
+        let Some(trainer) = self.publisher.shares_of().filter(|_| used.len() > 1) else { return Ok(()) };
+        let containers: Vec<Bytes> = used.iter().filter_map(|id| larder.held.get(id).cloned()).collect();
+        let shares = self.with(move |engine| Ok(shares(&engine.context, &containers, &trainer))).await??;
+        self.publisher.share(shares);
+        Ok(())
+    }
+
     /// Throws a snapshot away that a certificate contradicts.
     async fn abandon(&mut self) -> Result<(), Exit> {
         let abandoned = self.with(|engine| engine.abandon()?.map(|event| engine.tip().map(|tip| (tip, event))).transpose());
@@ -250,8 +267,10 @@ impl Worker {
     }
 
     /// Which snapshots would help on: when the state is far behind, or stuck.
-    async fn wanted(&mut self, stuck: bool) -> Result<Vec<SnapshotWanted>, Exit> {
-        let (interval, least) = (self.rule.interval, if stuck { 1 } else { self.rule.far });
+    async fn wanted(&mut self, now_ms: u64) -> Result<Vec<SnapshotWanted>, Exit> {
+        let since = self.out_of_reach_ms.or(self.missing.map(|missing| missing.since_unix_ms));
+        let is_stuck = since.is_some_and(|since| self.rule.is_stuck(since, now_ms));
+        let (interval, least) = (self.rule.interval, if is_stuck { 1 } else { self.rule.far });
         Ok(self.with(move |engine| engine.wanted(interval, least)).await??)
     }
 

@@ -1,13 +1,15 @@
 //! What the follower tells the rest of the process: where the model stands, and what changed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use pol_api::convert::Cursor;
 use pol_core::{ModelHead, ResultRoot, UpdateId, delta::Context, state::State};
 use tokio::sync::{broadcast, watch};
+
+use super::shares::Share;
 
 /// Events that wait for a slow reader; then it has missed some and looks at the tip and at [`Follower::placed`] instead.
 const EVENTS: usize = 1_024;
@@ -138,18 +140,30 @@ pub struct Placed {
     pub finalized: bool,
 }
 
+/// Shares that are kept, at most: as many as own updates a trainer remembers.
+const SHARES_MAX: usize = 64;
+
 /// Numbers of updates, and updates by number.
 type Numbers = (BTreeMap<UpdateId, u64>, BTreeMap<u64, UpdateId>);
+
+/// A trainer, and shares of its deltas.
+type Shares = (Option<[u8; 32]>, VecDeque<Arc<Share>>);
 
 /// What is shared by both ends.
 #[derive(Debug, Default)]
 struct Places {
     numbers: Mutex<Numbers>,
+    /// The trainer of this process, and what its deltas added as children of merges, oldest first.
+    shares: Mutex<Shares>,
 }
 
 impl Places {
     fn lock(&self) -> MutexGuard<'_, Numbers> {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,6 +205,16 @@ impl Follower {
         let number = self.places.lock().0.get(&update_id).copied()?;
         Some(Placed { number, finalized: number <= self.now().finalized.number })
     }
+
+    /// From now on the shares of this trainer's deltas in merges are kept.
+    pub(crate) fn keep_shares_of(&self, trainer: [u8; 32]) {
+        self.places.lock_shares().0 = Some(trainer);
+    }
+
+    /// What a delta of that trainer added as a child of a merge, the newest one; its merge may have been reverted since.
+    pub(crate) fn share(&self, update_id: UpdateId) -> Option<Arc<Share>> {
+        self.places.lock_shares().1.iter().rev().find(|share| share.update_id == update_id).map(Arc::clone)
+    }
 }
 
 /// The writing end: there is one.
@@ -217,6 +241,19 @@ impl Publisher {
     /// Changes what is told of the same state.
     pub(crate) fn amend(&self, change: impl FnOnce(&mut Tip)) {
         self.tip.send_modify(|tip| change(Arc::make_mut(tip)));
+    }
+
+    /// Whose shares are kept.
+    pub(crate) fn shares_of(&self) -> Option<[u8; 32]> {
+        self.places.lock_shares().0
+    }
+
+    /// Keeps shares, before the merge is told of.
+    pub(crate) fn share(&self, shares: Vec<Share>) {
+        let held = &mut self.places.lock_shares().1;
+        held.extend(shares.into_iter().map(Arc::new));
+        let surplus = held.len().saturating_sub(SHARES_MAX);
+        held.drain(..surplus);
     }
 
     /// Updates that were part of the state before this process began.

@@ -13,23 +13,30 @@ const AHEAD: u64 = 16;
 
 impl Engine {
     /// The undos that lead from the state to that of an ancestor, newest first. None: that state is not known any more, or never was.
-    pub(super) fn back_to(&self, target: ModelHead) -> Result<Option<Vec<Undo>>, EngineError> {
+    pub(super) fn back_to(&mut self, target: ModelHead) -> Result<Option<Vec<Undo>>, EngineError> {
         let goal = self.store.number_of(target)?.unwrap_or_default();
         let (mut back, mut at) = (Vec::new(), self.ends.applied);
         while at > goal {
             if at == self.ends.joined {
-                tracing::error!(target: "polai::sidecar", update = at, %target, "a void returns to before the snapshot that this node joined from: waiting");
+                self.say_out_of_reach(at, target, "before the snapshot that this node joined from");
                 return Ok(None);
             }
             let step = self.store.step(at)?;
             let Some(old) = self.store.undo(at)? else {
-                tracing::error!(target: "polai::sidecar", update = at, %target, "a void returns further back than undos are kept: waiting");
+                self.say_out_of_reach(at, target, "further back than undos are kept");
                 return Ok(None);
             };
             back.push(Undo::new(step.before, step.after, old)?);
             at = step.from;
         }
         Ok((at == goal).then_some(back))
+    }
+
+    /// Once for each such void: it is looked at again and again.
+    fn say_out_of_reach(&mut self, update: u64, target: ModelHead, whereto: &str) {
+        if self.out_of_reach.replace(target) != Some(target) {
+            tracing::error!(target: "polai::sidecar", update, %target, "a void returns to {whereto}: a later snapshot is waited for");
+        }
     }
 
     /// The next update's bytes are missing. If a later one is a void that returns to a state that is known, what lies between need not be.
@@ -61,7 +68,13 @@ impl Engine {
     }
 
     /// The way back, when these bytes are a void on `parent` to a head before the missing update.
-    fn jump(&self, container: &[u8], id: &UpdateId, parent: ModelHead, number: u64) -> Result<Option<Vec<Undo>>, EngineError> {
+    fn jump(
+        &mut self,
+        container: &[u8],
+        id: &UpdateId,
+        parent: ModelHead,
+        number: u64,
+    ) -> Result<Option<Vec<Undo>>, EngineError> {
         let Ok(Checked::Void(void)) = decode(container, &self.context) else { return Ok(None) };
         let target = void.target();
         if void.update_id() != *id || void.header().claims.model_head != parent || target == parent {

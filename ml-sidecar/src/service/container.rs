@@ -23,7 +23,7 @@ pub(crate) enum PrepareError {
     /// The same: nothing in time.
     #[error("the bytes did not come in time")]
     Timeout,
-    /// The announcement was about other bytes: the trainer's fault.
+    /// The announcement says what is not so of these bytes: the announcer's fault, who need not be the trainer.
     #[error("{found} bytes, the announcement said {expected}")]
     Size {
         /// Bytes fetched.
@@ -34,7 +34,7 @@ pub(crate) enum PrepareError {
     /// The container breaks a rule: the trainer's fault.
     #[error(transparent)]
     Container(#[from] DeltaError),
-    /// It was made for another head than announced: the trainer's fault.
+    /// It was made for another head than announced: the announcer's fault.
     #[error("made for model head {found}, announced for {expected}")]
     Head {
         /// Head in the container.
@@ -60,6 +60,11 @@ impl PrepareError {
     /// Whether asking again may help.
     pub(crate) const fn may_heal(&self) -> bool {
         matches!(self, Self::Call(_) | Self::Timeout)
+    }
+
+    /// Whether the announcement is wrong and says nothing about the bytes: anyone can announce anyone's update.
+    pub(crate) const fn is_of_announcement(&self) -> bool {
+        matches!(self, Self::Size { .. } | Self::Head { .. })
     }
 }
 

@@ -160,12 +160,9 @@ impl sidecar_server::Sidecar for Service {
             Ok(Err(error)) => return Err(Reason::Internal.refuse(error.to_string())),
             Err(panic) => return Err(Reason::Internal.refuse(panic.to_string())),
         };
-        let messages = tokio_stream::iter(export_messages(head, files));
-        // The place is taken until the last byte is, or the reader gone.
-        Ok(Response::new(Box::pin(messages.map(move |message| {
-            let _held = &held;
-            Ok(message)
-        }))))
+        let (work, messages) = export::handed(export_messages(head, files), held, export::PATIENCE);
+        self.0.tasks.spawn_until_stopped("export", work);
+        Ok(Response::new(Box::pin(messages)))
     }
 
     async fn train(&self, request: Request<TrainRequest>) -> Result<Response<Self::TrainStream>, Status> {

@@ -1,4 +1,7 @@
 //! The gate's task: candidates in, verdicts out.
+//!
+//! # Contract
+//! Only what is here is judged, one at a time; bytes come beside it. Voids and merges get their turn whatever is announced.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +32,8 @@ use tokio::{
 
 use super::{
     board::Board,
-    container::{PrepareError, Prepared, prepare},
+    container::{PrepareError, Prepared},
+    fetches::{Fetched, Fetches, Found},
     judge::{Judge, is_full, nano_losses},
     merges::{Good, Merges},
     metrics::Measured,
@@ -41,16 +45,20 @@ use crate::{
     gate::{Judgement, Ruling},
 };
 
-/// Before bytes that were nowhere are asked for again, milliseconds.
+/// Before pol-dht is offered bytes again that it did not take, milliseconds.
 const RETRY_MS: u64 = 300;
 /// Before a candidate on a head whose state is not known is looked at again, milliseconds.
 const VOID_RETRY_MS: u64 = 1_000;
+/// Before a candidate is measured again when this machine failed, milliseconds.
+const FAILED_RETRY_MS: u64 = 5_000;
 /// Of the time that is left, what fetching, storing and signing may take, milliseconds.
 const MARGIN_MS: u64 = 3_000;
 /// How long it sleeps at most before it looks at the queue again.
 const LOOK: Duration = Duration::from_secs(1);
 /// Changes that were ACKed on a head and later ones are compared with: as many as an aggregation looks at.
 const ACKED: usize = pol_core::aggregate::MAX_KEPT;
+/// Candidates that are judged, at most, before good deltas that wait for a merge get their turn.
+const JUDGED_FIRST: usize = 8;
 
 /// What the gate's task works with.
 #[derive(Debug)]
@@ -82,55 +90,84 @@ struct OfHead {
     good: Vec<Good>,
     /// Good deltas at the last try to merge.
     merged: usize,
+    /// Candidates that were judged while others could have been merged.
+    waited: usize,
+}
+
+/// What lies on the keeper's desk.
+struct Desk {
+    queue: Queue,
+    of_head: OfHead,
+    fetches: Fetches,
 }
 
 impl Keeper {
     /// Judges candidates until it is dropped.
     ///
     /// # Errors
-    /// Never.
+    /// A defect of ours.
     pub(crate) async fn run(mut self, mut candidates: mpsc::Receiver<Candidate>) -> Result<(), Exit> {
-        let (mut queue, mut of_head, mut tips) = (Queue::default(), OfHead::default(), self.follower.tip());
+        let fetches = Fetches::new(self.dht.clone());
+        let (mut desk, mut tips) = (Desk { queue: Queue::default(), of_head: OfHead::default(), fetches }, self.follower.tip());
         loop {
             let tip = Arc::clone(&tips.borrow_and_update());
-            if of_head.head != tip.head {
-                of_head = OfHead { head: tip.head, ..OfHead::default() };
+            if desk.of_head.head != tip.head {
+                desk.of_head = OfHead { head: tip.head, ..OfHead::default() };
                 self.warm(&tip).await;
             }
             while let Ok(candidate) = candidates.try_recv() {
-                self.offer(&mut queue, candidate);
+                self.offer(&mut desk, candidate);
             }
-            self.measured.waiting.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
-            if let Some(candidate) = queue.next(tip.chain_head, self.clock.unix_millis()) {
-                let again = match tip.is_current() {
-                    true => self.consider(&tip, &candidate, &mut of_head).await,
-                    false => self.consider_void(&tip, &candidate).await,
-                };
-                if let Some(at_ms) = again {
-                    queue.put_back(candidate, at_ms);
-                }
-                continue;
+            self.fetch(&mut desk, &tip);
+            self.measured.waiting.set(i64::try_from(desk.queue.len()).unwrap_or(i64::MAX));
+            let fetched = desk.fetches.take()?;
+            let is_busy = fetched.is_some();
+            if let Some(fetched) = fetched {
+                self.consider(&tip, fetched, &mut desk).await;
             }
             if let Some(merges) = &self.merges {
                 self.voids.offer(merges, &tip, self.clock.as_ref()).await;
             }
-            if let Some(merges) = self.merges.as_ref().filter(|_| tip.is_current() && of_head.good.len() > of_head.merged.max(1))
-            {
-                of_head.merged = of_head.good.len();
-                merges.run(&self.judge, &tip, &of_head.good, self.clock.as_ref()).await;
+            if self.merge(&tip, &mut desk.of_head, is_busy).await || is_busy {
                 continue;
             }
-            let until =
-                queue.next_at_ms(tip.chain_head).map_or(u64::MAX, |at| at.saturating_sub(self.clock.unix_millis()).max(1));
+            let at = desk.queue.next_at_ms(tip.chain_head, desk.fetches.room());
+            let until = at.map_or(u64::MAX, |at| at.saturating_sub(self.clock.unix_millis()).max(1));
             tokio::select! {
                 candidate = candidates.recv() => match candidate {
-                    Some(candidate) => self.offer(&mut queue, candidate),
+                    Some(candidate) => self.offer(&mut desk, candidate),
                     None => return Ok(()),
                 },
                 changed = tips.changed() => if changed.is_err() { return Ok(()) },
+                Some(arrived) = desk.fetches.arrive() => arrived?,
                 () = sleep(Duration::from_millis(until).min(LOOK)) => {}
             }
         }
+    }
+
+    /// Begins to fetch what is next, as far as there is room.
+    fn fetch(&self, desk: &mut Desk, tip: &Arc<Tip>) {
+        loop {
+            let room = desk.fetches.room();
+            let Some(candidate) = desk.queue.next(tip.chain_head, room, self.clock.unix_millis()) else { return };
+            let announcement = &candidate.announcement;
+            if self.board.get(announcement.model_head, announcement.update_id).is_none() {
+                desk.fetches.begin(tip, candidate, Duration::from_millis(self.left_ms(&candidate).max(1)));
+            }
+        }
+    }
+
+    /// Merges good deltas when it is their turn: nothing else is to be done, or enough was done first.
+    async fn merge(&self, tip: &Arc<Tip>, of_head: &mut OfHead, is_busy: bool) -> bool {
+        let is_wanted = tip.is_current() && of_head.good.len() > of_head.merged.max(1);
+        let Some(merges) = self.merges.as_ref().filter(|_| is_wanted) else { return false };
+        if is_busy && of_head.waited < JUDGED_FIRST {
+            of_head.waited += 1;
+            return false;
+        }
+        (of_head.merged, of_head.waited) = (of_head.good.len(), 0);
+        merges.run(&self.judge, tip, &of_head.good, self.clock.as_ref()).await;
+        true
     }
 
     async fn warm(&self, tip: &Arc<Tip>) {
@@ -141,75 +178,76 @@ impl Keeper {
         }
     }
 
-    fn offer(&self, queue: &mut Queue, candidate: Candidate) {
+    fn offer(&self, desk: &mut Desk, candidate: Candidate) {
         let announcement = &candidate.announcement;
         let offered = match self.board.get(announcement.model_head, announcement.update_id) {
-            Some(_) => Offered::Known,
-            None => queue.offer(candidate, self.clock.unix_millis()),
+            None if !desk.fetches.holds(&candidate) => desk.queue.offer(candidate, self.clock.unix_millis()),
+            _ => Offered::Known,
         };
         self.measured.candidates.inc(offered.name());
     }
 
-    /// Judges a candidate of the tip's head. Some: its bytes are not here; when to try again.
-    async fn consider(&self, tip: &Arc<Tip>, candidate: &Candidate, of_head: &mut OfHead) -> Option<u64> {
-        let announcement = &candidate.announcement;
-        if self.board.get(tip.head, announcement.update_id).is_some() {
-            return None;
+    /// Looks at a candidate whose try to fetch has ended.
+    async fn consider(&self, tip: &Arc<Tip>, fetched: Fetched, desk: &mut Desk) {
+        let (Fetched { candidate, heads, found }, now_ms) = (fetched, self.clock.unix_millis());
+        let update_id = candidate.announcement.update_id;
+        if heads != (tip.head, tip.chain_head) {
+            return desk.queue.put_back(candidate, now_ms, now_ms);
         }
-        let left_ms = self.left_ms(candidate);
-        let (size, within) = (usize::try_from(announcement.size).ok(), Duration::from_millis(left_ms.max(1)));
-        let prepared = match prepare(&self.dht, &tip.context, announcement.update_id, tip.head, size, within).await {
-            Ok(prepared) => prepared,
-            Err(error) if error.may_heal() => {
+        let known = self.board.get(candidate.announcement.model_head, update_id);
+        if known.is_some() || self.left_ms(&candidate) == 0 {
+            return;
+        }
+        match found {
+            Found::Change(Ok(prepared)) => self.consider_change(tip, candidate, *prepared, desk).await,
+            Found::Void(Ok((decision, bytes))) if self.voids.is_due(tip, now_ms) && self.board.is_trusted() => {
+                self.ack_void(tip, &candidate, decision, bytes).await;
+            }
+            Found::Change(Err(error)) | Found::Void(Err(error)) if error.may_heal() => {
                 self.measured.candidates.inc("no_bytes");
-                tracing::debug!(target: "polai::gate", update_id = %announcement.update_id, %error, "no bytes yet");
-                return Some(self.clock.unix_millis().saturating_add(RETRY_MS));
+                tracing::debug!(target: "polai::gate", %update_id, %error, "no bytes yet");
+                desk.queue.fruitless(candidate, now_ms);
             }
-            Err(error) => {
-                self.refuse(candidate, &error);
-                return None;
-            }
-        };
-        if prepared.delta.as_ref().is_some_and(|delta| copies_any(&of_head.acked.iter().collect::<Vec<_>>(), delta)) {
-            tracing::info!(target: "polai::gate", update_id = %prepared.update_id, "Loss gate: ABSTAIN, a near-copy of a delta that was ACKed");
-            self.publish(candidate, Decision::Abstain, None);
-            return None;
+            // Other candidates than voids wait until the state is known, or they are late.
+            Found::Void(_) => desk.queue.put_back(candidate, now_ms, now_ms.saturating_add(VOID_RETRY_MS)),
+            Found::Change(Err(error)) => self.refuse(&candidate, &error),
         }
-        self.measure(tip, candidate, prepared, of_head).await;
-        None
     }
 
-    /// The state of the chain's head is not known: only a void back to the tip's head can help.
-    async fn consider_void(&self, tip: &Tip, candidate: &Candidate) -> Option<u64> {
-        let (update_id, now_ms) = (candidate.announcement.update_id, self.clock.unix_millis());
-        let within = Duration::from_millis(self.left_ms(candidate).max(1));
-        let (decision, bytes) = match Voids::judge(&self.dht, tip, update_id, within).await {
-            Ok(judged) => judged,
-            // Other candidates wait until the state is known, or they are late.
-            Err(_) => return Some(now_ms.saturating_add(VOID_RETRY_MS)),
-        };
-        if !self.voids.is_due(tip, now_ms) || !self.board.is_trusted() {
-            return Some(now_ms.saturating_add(VOID_RETRY_MS));
+    async fn consider_change(&self, tip: &Arc<Tip>, candidate: Candidate, prepared: Prepared, desk: &mut Desk) {
+        let acked: Vec<&CheckedDelta> = desk.of_head.acked.iter().collect();
+        if prepared.delta.as_ref().is_some_and(|delta| copies_any(&acked, delta)) {
+            tracing::info!(target: "polai::gate", update_id = %prepared.update_id, "Loss gate: ABSTAIN, a near-copy of a delta that was ACKed");
+            return self.publish(&candidate, Decision::Abstain, None);
         }
+        if !self.measure(tip, &candidate, prepared, &mut desk.of_head).await {
+            let now_ms = self.clock.unix_millis();
+            desk.queue.put_back(candidate, now_ms, now_ms.saturating_add(FAILED_RETRY_MS));
+        }
+    }
+
+    /// The state of the chain's head is not known: a void back to the tip's head helps.
+    async fn ack_void(&self, tip: &Tip, candidate: &Candidate, decision: Decision, bytes: Bytes) {
+        let update_id = candidate.announcement.update_id;
         if !self.store(candidate, &[bytes]).await {
             tracing::warn!(target: "polai::gate", %update_id, "no ACK of a void: pol-dht does not take the bytes");
-            return None;
+            return;
         }
         tracing::warn!(target: "polai::gate", %update_id, target = %tip.head, "ACK of a void: the bytes of a final update are lost");
         self.publish(candidate, decision, None);
-        None
     }
 
-    async fn measure(&self, tip: &Arc<Tip>, candidate: &Candidate, prepared: Prepared, of_head: &mut OfHead) {
+    /// False: this node could not, which says nothing about the candidate.
+    async fn measure(&self, tip: &Arc<Tip>, candidate: &Candidate, prepared: Prepared, of_head: &mut OfHead) -> bool {
         let seconds = Duration::from_millis(self.left_ms(candidate).saturating_sub(MARGIN_MS)).as_secs_f64();
         let Prepared { update_id, change, delta, containers, .. } = prepared;
         let judged = self.judge.judge(Arc::clone(tip), update_id, change, seconds).await;
         let judgement = match judged {
             Ok(judgement) => judgement,
             Err(error) => {
-                tracing::error!(target: "polai::gate", %update_id, %error, "Loss gate: ABSTAIN, it could not be measured");
-                self.publish(candidate, Decision::Abstain, None);
-                return;
+                self.measured.candidates.inc("failed");
+                tracing::error!(target: "polai::gate", %update_id, %error, "Loss gate: no verdict, it could not be measured here");
+                return false;
             }
         };
         self.measured.gate_seconds.observe(judgement.seconds);
@@ -222,7 +260,7 @@ impl Keeper {
         if matches!(decision, Decision::Ack(_)) && !self.store(candidate, &containers).await {
             // What is ACKed must be here first. The announcement comes again, or its time is over.
             tracing::warn!(target: "polai::gate", %update_id, "no ACK: pol-dht does not take the bytes");
-            return;
+            return true;
         }
         tracing::info!(
             target: "polai::gate", %update_id, head = %tip.head, result_root = ?judgement.result_root, reason = judgement.reason(),
@@ -237,6 +275,7 @@ impl Keeper {
             }
             of_head.acked.push(delta);
         }
+        true
     }
 
     /// Puts containers into pol-dht's store; false when the time is over first.
@@ -253,8 +292,15 @@ impl Keeper {
     }
 
     fn refuse(&self, candidate: &Candidate, error: &PrepareError) {
+        let update_id = candidate.announcement.update_id;
+        if error.is_of_announcement() {
+            // No verdict: it would stand in the way of who announces the same bytes as they are.
+            self.measured.candidates.inc("false");
+            tracing::info!(target: "polai::gate", %update_id, %error, "a false announcement is passed over");
+            return;
+        }
         self.measured.candidates.inc("refused");
-        tracing::info!(target: "polai::gate", update_id = %candidate.announcement.update_id, %error, "Loss gate: ABSTAIN, the container is refused");
+        tracing::info!(target: "polai::gate", %update_id, %error, "Loss gate: ABSTAIN, the container is refused");
         self.publish(candidate, Decision::Abstain, None);
     }
 

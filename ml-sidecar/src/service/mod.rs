@@ -14,6 +14,7 @@ mod aggregate;
 mod board;
 mod container;
 mod export;
+mod fetches;
 mod grpc;
 mod intake;
 mod judge;
@@ -91,6 +92,8 @@ pub struct Parts {
     pub feed: String,
     /// The gate; none: this process has no such role.
     pub gate: Option<MakeGate>,
+    /// The same on the CPU, for when the GPU's memory is full while it judges; none: the gate runs there, or the GPU was asked for by name.
+    pub spare_gate: Option<MakeGate>,
     /// The validator's key: a machine that is too slow for all texts measures a prefix in that validator's order.
     pub public_key: Option<[u8; 48]>,
     /// Signs merges; none: this node publishes none.
@@ -192,7 +195,8 @@ pub async fn start(tasks: &Tasks, parts: Parts, ports: Ports) -> Result<Running,
         let (candidates, taken) = mpsc::channel(CANDIDATES);
         let merges = parts.trainer_key.map(|key| Merges { dht: dht.clone(), key });
         let voids = Voids { after: parts.void_after, offered_ms: 0 };
-        let gate = GateParts { make, voids, public_key: parts.public_key, merges, measured, ready };
+        let spare = parts.spare_gate;
+        let gate = GateParts { make, spare, voids, public_key: parts.public_key, merges, measured, ready };
         tree.spawn_until_stopped("candidates", intake::run(dht.clone(), candidates, health.clone()));
         tree.spawn_until_stopped("gate", gated(tasks.child("gate"), Arc::clone(&shared), gate, taken));
     }
@@ -259,6 +263,7 @@ fn listen(
 
 struct GateParts {
     make: MakeGate,
+    spare: Option<MakeGate>,
     voids: Voids,
     public_key: Option<[u8; 48]>,
     merges: Option<Merges>,
@@ -277,7 +282,7 @@ async fn gated(
     health.set("gate", Condition::Degraded("the model is loaded".to_owned()));
     let make = parts.make;
     let gate = tasks.run_blocking(make).await??;
-    let judge = Judge::new(gate, parts.public_key, tasks);
+    let judge = Judge::new(gate, parts.spare, parts.public_key, tasks);
     let self_test = judge.self_test();
     let condition = match self_test {
         pol_core::gate::SelfTest::Full | pol_core::gate::SelfTest::AckOnly => Condition::Ok,

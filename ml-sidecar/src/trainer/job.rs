@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use pol_core::ModelHead;
+use pol_core::{ModelHead, UpdateId, delta::Change};
 use pol_kit::telemetry::{Stage, update};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     checkpoint::{CheckpointError, is_out_of_gpu_memory},
     device::{Choice, Device},
-    follow::Tip,
+    follow::{Placed, Tip},
     gate::{Gate, GateError},
     session::SessionError,
 };
@@ -40,6 +40,30 @@ pub(super) enum JobError {
     File(#[from] FileError),
     #[error("{0}")]
     Outlet(#[from] OutletError),
+}
+
+/// As what an own update is part of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Nothing,
+    Whole,
+    /// Of this merge.
+    Part(UpdateId),
+}
+
+impl Form {
+    const fn of(own: &Own) -> Self {
+        match (own.added, own.merge) {
+            (false, _) => Self::Nothing,
+            (true, None) => Self::Whole,
+            (true, Some(merge)) => Self::Part(merge),
+        }
+    }
+
+    fn note(self, own: &mut Own) {
+        own.added = self != Self::Nothing;
+        own.merge = if let Self::Part(merge) = self { Some(merge) } else { None };
+    }
 }
 
 /// What to wait for before the next look.
@@ -75,6 +99,7 @@ pub(super) struct Job<'a> {
 /// Works until the process stops.
 pub(super) fn run(parts: &Parts, runtime: Handle, stop: CancellationToken) -> Result<(), OpenError> {
     let context = parts.follower.now().context;
+    parts.follower.keep_shares_of(parts.setup.key.verifying_key().to_bytes());
     let mut job = Job {
         parts,
         stop,
@@ -150,11 +175,9 @@ impl Job<'_> {
         let (mut is_changed, mut gone) = (false, Vec::new());
         let mut kept = Vec::new();
         for mut own in std::mem::take(&mut self.memory.own) {
-            let placed = self.parts.follower.placed(own.update_id);
-            if placed.is_some() != own.added {
-                own.added = placed.is_some();
-                is_changed = true;
-                self.turned(&own, slot);
+            let (placed, form) = self.look_up(&own);
+            if form != Form::of(&own) {
+                is_changed |= self.turned(&mut own, form, slot);
             }
             let is_settled = tip.finalized.number > own.number && placed.is_none_or(|placed| placed.finalized);
             if is_settled {
@@ -183,20 +206,58 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// An own update became part of the state, or is not any more.
-    fn turned(&mut self, own: &Own, slot: u64) {
-        let Some(change) = self.memory.change(own.update_id) else {
-            tracing::warn!(target: "polai::train", update_id = %own.update_id, "an own container is lost: the residual stays as it is");
-            return;
-        };
-        if own.added {
-            self.memory.residual.subtract(&change);
+    /// Where an own update stands in the chain, and as what.
+    fn look_up(&self, own: &Own) -> (Option<Placed>, Form) {
+        let follower = &self.parts.follower;
+        if let Some(placed) = follower.placed(own.update_id) {
+            return (Some(placed), Form::Whole);
+        }
+        // What it added as a part of a merge is known since this process began; before that the memory knows.
+        let merges = follower.share(own.update_id).map(|share| share.merge).into_iter().chain(own.merge);
+        let found = merges.filter_map(|merge| Some((Some(follower.placed(merge)?), Form::Part(merge)))).next();
+        found.unwrap_or((None, Form::Nothing))
+    }
+
+    /// An own update became part of the state, as a whole or of a merge, or is not any more. False: the disk fails; later again.
+    fn turned(&mut self, own: &mut Own, form: Form, slot: u64) -> bool {
+        let before = Form::of(own);
+        let old = self.added(own, before);
+        let share = self.parts.follower.share(own.update_id).filter(|share| form == Form::Part(share.merge));
+        let new = share.map_or_else(|| self.added(own, form), |share| Some(share.change.clone()));
+        if let (Form::Part(_), Some(change)) = (form, &new)
+            && let Err(error) = self.memory.keep_share(own.update_id, change)
+        {
+            tracing::warn!(target: "polai::train", update_id = %own.update_id, %error, "what a merge added of it is not kept");
+            return false;
+        }
+        if (before != Form::Nothing && old.is_none()) || (form != Form::Nothing && new.is_none()) {
+            tracing::warn!(target: "polai::train", update_id = %own.update_id, "an own container is lost: the residual is not quite right");
+        }
+        if let Some(old) = old {
+            self.memory.residual.give_back(&old);
+        }
+        if let Some(new) = new {
+            self.memory.residual.subtract(&new);
             self.memory.since_slot = Some(slot);
-            self.parts.measured.update("accepted");
-            self.parts.progress.send_modify(|progress| progress.accepted = progress.accepted.saturating_add(1));
-        } else {
-            self.memory.residual.give_back(&change);
-            self.parts.measured.update("reverted");
+        }
+        form.note(own);
+        match (before, form) {
+            (Form::Nothing, _) => {
+                self.parts.measured.update("accepted");
+                self.parts.progress.send_modify(|progress| progress.accepted = progress.accepted.saturating_add(1));
+            }
+            (_, Form::Nothing) => self.parts.measured.update("reverted"),
+            _ => {}
+        }
+        true
+    }
+
+    /// What an own update added as such a thing; none: nothing, or the disk has lost it.
+    fn added(&self, own: &Own, form: Form) -> Option<Change> {
+        match form {
+            Form::Nothing => None,
+            Form::Whole => self.memory.change(own.update_id),
+            Form::Part(_) => self.memory.share(own.update_id),
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use pol_core::{
     ModelHead, UpdateId,
-    delta::{Change, Checked, Context, RawDelta},
+    delta::{Change, Checked, Context, RawDelta, SparseChange},
     params::DELTA_MAX_BYTES,
     sha256,
 };
@@ -79,6 +79,9 @@ pub struct Own {
     pub number: u64,
     /// Whether it is part of the state, and out of the residual.
     pub added: bool,
+    /// The merge as a part of which it is; none: it is there as a whole, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_text")]
+    pub merge: Option<UpdateId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,7 +225,7 @@ impl Memory {
         let failed = |source| FileError::Write { path: path.display().to_string(), source };
         write_durably(&path, bytes, Access::Owner).map_err(failed)?;
         self.sequence = self.sequence.saturating_add(1).max(now_ms);
-        self.own.push(Own { sequence: self.sequence, update_id, head, number, added: false });
+        self.own.push(Own { sequence: self.sequence, update_id, head, number, added: false, merge: None });
         let surplus = self.own.len().saturating_sub(OWN_MAX);
         let gone: Vec<Own> = self.own.drain(..surplus).collect();
         self.save()?;
@@ -255,14 +258,32 @@ impl Memory {
         }
     }
 
+    /// Keeps what an own container added as a part of a merge, durably, for when the chain goes back.
+    pub(super) fn keep_share(&self, update_id: UpdateId, change: &Change) -> Result<(), FileError> {
+        let (indices, values): (Vec<u32>, Vec<i32>) = change.iter().unzip();
+        file::write(&self.share_file(update_id), &VERSION, vec![file::array("indices", &indices), file::array("values", &values)])
+    }
+
+    /// What was kept of it; none when the disk has lost or changed it.
+    pub(super) fn share(&self, update_id: UpdateId) -> Option<Change> {
+        let arrays = Arrays::read(&self.share_file(update_id), bytes_max(&self.context)).ok()??;
+        let (indices, values) = (arrays.array::<u32>("indices").ok()?, arrays.array::<i32>("values").ok()?);
+        Some(SparseChange::new(indices.into_iter().zip(values).collect()).ok()?.into())
+    }
+
     /// Removes a container that the memory, as it is on disk, does not speak of any more.
     pub(super) fn remove_container(&self, update_id: UpdateId) {
         // What is left behind costs 150 KB.
         let _ = fs::remove_file(self.container(update_id));
+        let _ = fs::remove_file(self.share_file(update_id));
     }
 
     fn container(&self, update_id: UpdateId) -> PathBuf {
         self.folder.join(format!("{update_id}.pld"))
+    }
+
+    fn share_file(&self, update_id: UpdateId) -> PathBuf {
+        self.folder.join(format!("{update_id}.share"))
     }
 
     /// Keeps an interrupted round, durably.
@@ -334,6 +355,25 @@ mod text {
     pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|_| serde::de::Error::custom("expected 64 hex digits"))
+    }
+}
+
+/// The same where there may be none.
+mod maybe_text {
+    use super::{Deserialize as _, Deserializer, Display, FromStr, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+    pub(super) fn serialize<T: Display, S: Serializer>(id: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match id {
+            Some(id) => serializer.collect_str(id),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let id = |text: String| text.parse().map_err(|_| serde::de::Error::custom("expected 64 hex digits"));
+        text.map(id).transpose()
     }
 }
 

@@ -47,6 +47,31 @@ fn files_that_changed_are_read_again() {
 }
 
 #[test]
+fn what_others_are_writing_counts_in_the_budget_and_what_a_killed_process_left_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, sets) = (folder.path().join("cache"), folder.path().join("cache/sets"));
+    let acquire = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("The text of {name}.")).unwrap();
+        let args = HubArgs { hf_hub_offline: true, hf_home: Some(folder.path().join("none")), ..HubArgs::default() };
+        let acquisition = DataAcquisition::new(hub(&args, folder.path(), BUDGET), &cache, 1_000);
+        acquisition.acquire(&Request { files: vec![path], ..Request::default() }, &mut |_| {}).unwrap();
+        let entries = std::fs::read_dir(&sets).unwrap().flatten();
+        entries.filter(|entry| entry.path().join("set.json").exists()).count()
+    };
+    assert_eq!([acquire("a.txt"), acquire("b.txt")], [1, 2]);
+    let at_work = std::fs::File::create(sets.join(".lock")).unwrap();
+    at_work.lock_shared().unwrap();
+    let other = sets.join(".unfinished-other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("texts"), vec![b'x'; 2_000]).unwrap();
+    assert_eq!((acquire("c.txt"), other.exists()), (1, true), "finished sets make room for it");
+    // It is killed.
+    drop(at_work);
+    assert_eq!((acquire("d.txt"), other.exists()), (2, false));
+}
+
+#[test]
 fn what_cannot_be_read_is_one_clear_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("empty")).unwrap();

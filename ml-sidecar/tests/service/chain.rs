@@ -16,7 +16,7 @@ use pol_api::{
 };
 use pol_core::{
     Hash32, ModelHead, ResultRoot, UpdateId,
-    delta::{Claims, Context, encode},
+    delta::{Claims, Context, encode, encode_void},
     model_head, sha256,
     state::{Ancestry, State, fold},
 };
@@ -59,6 +59,13 @@ impl Chain {
         let claims = Claims { model_head: self.head(), slot: 0, samples: Hash32::ZERO, inner_steps: 1, tokens_seen: 1 };
         let delta = encode(&self.context, &claims, &change).unwrap().sign(&SigningKey::from_bytes(&[3; 32]));
         self.keep(delta.into_bytes())
+    }
+
+    /// A void on the head; not accepted yet.
+    pub(crate) fn void(&mut self, target: ModelHead) -> UpdateId {
+        let claims = Claims { model_head: self.head(), slot: 0, samples: Hash32::ZERO, inner_steps: 0, tokens_seen: 0 };
+        let void = encode_void(&self.context.genesis_id, &claims, &target).sign(&SigningKey::from_bytes(&[3; 32]));
+        self.keep(void.into_bytes())
     }
 
     pub(crate) fn keep(&mut self, bytes: Vec<u8>) -> UpdateId {

@@ -29,6 +29,8 @@ pub(crate) struct Held {
     pub(crate) deltas: BTreeMap<UpdateId, Bytes>,
     /// Ids under which other bytes are sent.
     pub(crate) corrupt: BTreeSet<UpdateId>,
+    /// Ids of which bytes never come, nor an answer.
+    pub(crate) stalled: BTreeSet<UpdateId>,
     /// Ids in the order in which they were stored by a call.
     pub(crate) stored: Vec<UpdateId>,
     pub(crate) candidates: Vec<Candidate>,
@@ -68,17 +70,27 @@ impl Shelf {
     /// A trainer announces an update.
     pub(crate) fn announce(&self, id: UpdateId, model_head: ModelHead, size: usize, trainer: [u8; 32]) {
         let announcement = Announcement { update_id: id, model_head, size: size as u32, sequence: now_ms() };
-        self.tell(announcement, trainer);
+        self.tell(announcement, trainer, true);
     }
 
-    fn tell(&self, announcement: Announcement, trainer: [u8; 32]) {
+    /// Keys that nobody vouches for announce updates of which the bytes never come.
+    pub(crate) fn announce_stalled(&self, model_head: ModelHead, trainers: u8) {
+        for trainer in 1..=trainers {
+            let id = UpdateId([trainer; 32]);
+            self.held().stalled.insert(id);
+            let announcement = Announcement { update_id: id, model_head, size: 400, sequence: now_ms() };
+            self.tell(announcement, [trainer; 32], false);
+        }
+    }
+
+    fn tell(&self, announcement: Announcement, trainer: [u8; 32], verified: bool) {
         let first_seen_unix_ms = now_ms();
         let candidate = Candidate {
             announcement,
             trainer,
             first_seen_unix_ms,
-            verified: true,
-            available_locally: true,
+            verified,
+            available_locally: verified,
             expires_unix_s: first_seen_unix_ms / 1_000 + 600,
         };
         let mut held = self.held();
@@ -136,13 +148,16 @@ impl Dht for Shelf {
         if let Some(sealed) = upload.announcement {
             let envelope = Envelope::open(&sealed, self.genesis_id).map_err(|e| Reason::BadAnnouncement.refuse(e.to_string()))?;
             let value = Announcement::decode(&envelope.value).map_err(|e| Reason::BadAnnouncement.refuse(e.to_string()))?;
-            self.tell(value, envelope.signer);
+            self.tell(value, envelope.signer, true);
         }
         Ok(Response::new((&Published { update_id, announced, already_held }).into()))
     }
 
     async fn fetch_delta(&self, request: Request<FetchDeltaRequest>) -> Result<Response<Self::FetchDeltaStream>, Status> {
         let id = convert::fetch_target(request.get_ref())?;
+        if self.held().stalled.contains(&id) {
+            std::future::pending::<()>().await;
+        }
         let held = self.held();
         let bytes = held.deltas.get(&id).cloned().ok_or_else(|| Reason::NotFound.refuse(format!("no delta {id}")))?;
         let bytes = if held.corrupt.contains(&id) { bytes.iter().map(|byte| byte ^ 1).collect() } else { bytes };

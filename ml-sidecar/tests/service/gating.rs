@@ -35,6 +35,9 @@ use crate::{
     world::{PATIENCE, Sidecar, World, client},
 };
 
+/// Much less than the 30 s for which one announcement may be tried, and more than a busy machine needs.
+const SOON: Duration = Duration::from_secs(20);
+
 /// A model in a folder, and the world around it.
 struct Place {
     model: PathBuf,
@@ -173,12 +176,35 @@ async fn every_candidate_gets_one_verdict_and_an_ack_names_the_state_that_follow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
+async fn a_false_announcement_does_not_keep_an_honest_update_from_its_ack() {
+    let mut place = Place::new().await;
+    let good = place.good(8);
+    let (id, head) = (UpdateId(pol_core::sha256(&[good.as_bytes()])), place.world.chain.head());
+    place.world.dht.put(id, good.as_bytes());
+    let mut sidecar = place.start(None).await;
+    let mut stream = sidecar.client.verdicts(VerdictsRequest::default()).await.unwrap().into_inner();
+    for (liar, size) in [(3, 1), (4, good.as_bytes().len() - 1), (5, good.as_bytes().len() + 1)] {
+        place.world.dht.announce(id, head, size, key(liar).verifying_key().to_bytes());
+    }
+    // The liars were heard first.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(place.offer(good.as_bytes(), 1), id);
+    let verdict = next(&mut stream).await;
+    assert_eq!(verdict.update_id, id);
+    assert!(matches!(verdict.decision, Decision::Ack(_)), "{verdict:?}");
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_good_halves_become_a_better_merge_while_announcements_without_bytes_wait() {
     let mut place = Place::new().await;
     let good = place.good(30);
     let half = |which: u32| move |index: u32, value: i32| if (index / 4_096) % 2 == which { value } else { 0 };
     let halves = [place.changed(&good, 1, half(0)), place.changed(&good, 2, half(1))];
     let mut sidecar = place.start(Some(key(9))).await;
+    // Bytes that do not come hold nothing up.
+    place.world.dht.announce_stalled(place.world.chain.head(), 20);
+    tokio::time::sleep(Duration::from_millis(500)).await;
     for bytes in &halves {
         let request = Validate::Container(bytes.clone().into());
         let validated = sidecar.client.validate(pol_api::sidecar::v1::ValidateRequest::from(request)).await.unwrap().into_inner();
@@ -186,6 +212,7 @@ async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
         assert!(matches!(validated.verdict.decision, Decision::Ack(_)), "{validated:?}");
     }
     let mut stream = sidecar.client.verdicts(VerdictsRequest::default()).await.unwrap().into_inner();
+    let begin = std::time::Instant::now();
     let ids = [place.offer(&halves[0], 1), place.offer(&halves[1], 2)];
     for _ in 0..2 {
         let verdict = next(&mut stream).await;
@@ -193,6 +220,7 @@ async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
     }
     let verdict = next(&mut stream).await;
     let Decision::Ack(root) = verdict.decision else { panic!("{verdict:?}") };
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     let bytes = place.world.dht.held().deltas[&verdict.update_id].to_vec();
     let Checked::Merge(merge) = RawDelta::new(bytes.clone()).unwrap().check(&place.context).unwrap() else { panic!("no merge") };
     assert!(merge.children().all(|(id, _)| ids.contains(&id)) && merge.header().trainer == key(9).verifying_key().to_bytes());
@@ -218,7 +246,7 @@ async fn two_good_halves_of_a_delta_become_a_merge_that_is_better() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_lost_are_left_behind_by_a_void() {
+async fn bytes_that_are_lost_are_left_behind_by_a_void_while_announcements_without_bytes_wait() {
     let mut place = Place::new().await;
     place.world.void_after = Duration::from_millis(200);
     let id = place.world.chain.delta(1);
@@ -233,8 +261,12 @@ async fn bytes_that_are_lost_are_left_behind_by_a_void() {
     // What is not final may still be taken back: nobody offers a void for it.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(sidecar.client.status(StatusRequest {}).await.unwrap().into_inner().verdicts, 0);
+    place.world.dht.announce_stalled(place.world.chain.head(), 20);
+    tokio::time::sleep(Duration::from_millis(500)).await;
     place.world.chain.finalize(2);
+    let begin = std::time::Instant::now();
     let verdict = next(&mut stream).await;
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     assert_eq!((verdict.decision, verdict.model_head), (Decision::Ack(before.root), place.world.chain.head()));
     let bytes = place.world.dht.held().deltas[&verdict.update_id].to_vec();
     let Checked::Void(void) = RawDelta::new(bytes.clone()).unwrap().check(&place.context).unwrap() else { panic!("no void") };

@@ -139,3 +139,34 @@ async fn a_certificate_with_another_root_is_counted_and_the_fold_stands() {
     sidecar.until("eight that agree", |state| state.updates == 11 && state.confirmed).await;
     sidecar.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_follow_a_void_joins_from_a_later_snapshot_in_time() {
+    let mut world = world(1_000, Duration::from_millis(500)).await;
+    let mut maker = world.start_in("maker", None, None).await;
+    go_on(&mut world, 0..5);
+    has_snapshot(&world, 4).await;
+    maker.until("five updates", |state| state.updates == 5).await;
+    for (id, _) in &world.chain.updates[..4] {
+        world.dht.held().deltas.remove(id);
+    }
+    let mut joiner = world.start_in("joiner", None, None).await;
+    joiner.until("the snapshot and what came after", |state| state.updates == 5 && !state.confirmed).await;
+    // Back to before the snapshot: only who folded can follow.
+    let void = world.chain.void(world.chain.updates[1].1);
+    world.chain.accept(void);
+    world.dht.put(void, &world.chain.bytes[&void]);
+    for seed in 30..34 {
+        let id = world.chain.delta(seed);
+        world.chain.accept(id);
+        world.dht.put(id, &world.chain.bytes[&id]);
+    }
+    let followed = maker.until("the void", |state| state.updates == 10).await;
+    joiner.until("all of the chain", |state| state.updates == 5 && state.behind == 5).await;
+    // Nothing happens any more: only time passes.
+    world.chain.finalize(10);
+    let state = joiner.until("the snapshot after the void", |state| state.updates == 10).await;
+    assert_eq!(state.root, followed.root);
+    joiner.stop().await;
+    maker.stop().await;
+}

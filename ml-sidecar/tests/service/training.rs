@@ -107,6 +107,7 @@ impl Place {
             dht: self.world.uris.0.clone(),
             feed: self.world.uris.1.clone(),
             gate,
+            spare_gate: None,
             public_key: None,
             trainer_key: None,
             void_after: self.world.void_after,

@@ -61,6 +61,7 @@ impl World {
             dht: self.uris.0.clone(),
             feed: self.uris.1.clone(),
             gate,
+            spare_gate: None,
             public_key: None,
             trainer_key,
             trainer: None,

@@ -5,6 +5,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
+use pol_core::delta::{Checked, RawDelta};
 use pol_kit::clock::{Manual, System};
 use world::{World, bad_plan, good_plan, head};
 
@@ -110,6 +111,55 @@ async fn the_residual_gives_up_what_was_accepted_takes_it_back_in_a_reorg_and_is
     assert_eq!((world.memory().residual, world.memory().own.len()), (trained, 0));
     assert_eq!(["accepted", "reverted", "lost"].map(|outcome| world.measured.updates(outcome)), [1, 1, 1]);
     assert!(accepted.head != head(&world));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_delta_in_a_merge_is_accepted_and_the_residual_gives_up_what_the_merge_added_of_it() {
+    let mut world = world();
+    let genesis = world.chain.tip.clone();
+    let trainer = world.start(good_plan());
+    trainer.until(|progress| progress.phase == Phase::Waiting).await;
+    trainer.control.stop();
+    trainer.until(|progress| progress.phase == Phase::Stopped).await;
+    let (own, trained) = (world.memory().own[0].clone(), world.memory().residual);
+    let whole = world.memory().change(own.update_id).unwrap();
+    let bytes = world.memory().bytes(own.update_id).unwrap();
+    // It carries every other coordinate of the own one.
+    let mut dense = vec![1; trained.units().len()];
+    whole.iter().enumerate().for_each(|(at, (index, value))| dense[index as usize] = if at % 2 == 0 { value } else { 0 });
+    let other = world.chain.another(&dense, 1);
+    world.chain.accept_merge(&[(&bytes, 1), (&other, 1)]);
+    trainer.until(|progress| progress.accepted == 1).await;
+    trainer.until(|progress| progress.head == head(&world)).await;
+    assert!(trainer.stop());
+    let memory = world.memory();
+    assert!(memory.own[0].added && memory.own[0].merge.is_some());
+    // Half where both carry it, all where it is alone: section 14.3.
+    let Checked::Delta(other) = RawDelta::new(other).unwrap().check(&genesis.context).unwrap() else { panic!("no delta") };
+    let others: BTreeSet<u32> = other.changes().map(|(index, _)| index).collect();
+    let (mut halves, mut wholes) = (0, 0);
+    for (index, value) in &whole {
+        let gone = trained.units()[index as usize] - memory.residual.units()[index as usize];
+        if others.contains(&index) {
+            assert!((2 * gone - value).abs() <= 1, "{gone} of {value}");
+            halves += 1;
+        } else {
+            assert_eq!(gone, value);
+            wholes += 1;
+        }
+    }
+    assert!(halves > 0 && wholes > 0, "{halves} {wholes}");
+
+    // A restart takes nothing back, a reorg does, and another merge counts anew.
+    let again = world.start(good_plan());
+    again.control.stop();
+    again.until(|progress| progress.phase == Phase::Stopped && progress.head == head(&world)).await;
+    assert_eq!((world.memory().residual, world.memory().own[0].merge), (memory.residual, memory.own[0].merge));
+    world.chain.revert(genesis);
+    again.until(|progress| progress.head == head(&world)).await;
+    assert_eq!((world.memory().residual, world.memory().own[0].added), (trained, false));
+    assert!(again.stop());
+    assert_eq!(["accepted", "reverted", "lost"].map(|outcome| world.measured.updates(outcome)), [1, 1, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

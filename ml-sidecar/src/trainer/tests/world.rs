@@ -10,8 +10,8 @@ use std::{
 };
 
 use pol_core::{
-    GenesisId, Hash32, ModelHead,
-    delta::{Change, Checked, Claims, Context, Profile, RawDelta, encode},
+    GenesisId, Hash32, ModelHead, UpdateId,
+    delta::{Change, Checked, Claims, Context, Profile, RawDelta, encode, encode_merge},
     model_head,
 };
 
@@ -19,7 +19,7 @@ use super::super::*;
 use crate::{
     data::{CorpusSet, SetError},
     embedded::{self, Recipe},
-    follow::{Event, Point, Publisher, Tip},
+    follow::{Event, Point, Publisher, Tip, shares},
     texts::DevTexts,
     train::{AdamW, TrainerOptions},
 };
@@ -69,8 +69,40 @@ impl Chain {
         assert_eq!(checked.header().claims.model_head, self.tip.head);
         let update_id = checked.update_id();
         let Checked::Delta(delta) = checked else { panic!("no delta") };
+        self.add(update_id, &Change::from(delta));
+    }
+
+    /// A block names a merge of these, by their weights; what it adds.
+    pub(super) fn accept_merge(&mut self, children: &[(&[u8], u16)]) -> Change {
+        let context = self.tip.context;
+        let mut named = Vec::new();
+        let mut deltas = Vec::new();
+        for (bytes, weight) in children {
+            let Checked::Delta(delta) = RawDelta::new(bytes.to_vec()).unwrap().check(&context).unwrap() else {
+                panic!("no delta")
+            };
+            named.push((delta.update_id(), *weight));
+            deltas.push(delta);
+        }
+        named.sort();
+        let claims = Claims { model_head: self.tip.head, slot: 0, samples: Hash32::ZERO, inner_steps: 0, tokens_seen: 1 };
+        let container = encode_merge(&context.genesis_id, &claims, &named).unwrap().sign(&crate::local::key(98));
+        let container = container.into_bytes();
+        let Checked::Merge(merge) = RawDelta::new(container.clone()).unwrap().check(&context).unwrap() else {
+            panic!("no merge")
+        };
+        let change = Change::from(pol_core::delta::merge(&merge, &deltas).unwrap());
+        let all: Vec<bytes::Bytes> =
+            std::iter::once(container.into()).chain(children.iter().map(|(bytes, _)| bytes.to_vec().into())).collect();
+        let trainer = self.publisher.shares_of().expect("a trainer that wants its shares");
+        self.publisher.share(shares(&context, &all, &trainer));
+        self.add(merge.update_id(), &change);
+        change
+    }
+
+    fn add(&mut self, update_id: UpdateId, change: &Change) {
         let mut state = (*self.tip.state).clone();
-        self.tip.root = state.apply(&Change::from(delta)).unwrap().root;
+        self.tip.root = state.apply(change).unwrap().root;
         self.tip.state = Arc::new(state);
         self.tip.head = model_head::child(self.tip.head, update_id);
         self.tip.number += 1;
@@ -87,12 +119,17 @@ impl Chain {
 
     /// A block names somebody else's.
     pub(super) fn accept_another(&mut self, salt: i32) {
+        let change: Vec<i32> = (0..self.tip.context.shape.value_count()).map(|index| (index as i32 % 50 + salt) * 8).collect();
+        let bytes = self.another(&change, salt);
+        self.accept(&bytes);
+    }
+
+    /// Somebody else's delta on the head.
+    pub(super) fn another(&self, change: &[i32], salt: i32) -> Vec<u8> {
         let context = self.tip.context;
-        let change: Vec<i32> = (0..context.shape.value_count()).map(|index| (index as i32 % 50 + salt) * 8).collect();
         let claims =
             Claims { model_head: self.tip.head, slot: 0, samples: Hash32::ZERO, inner_steps: 1, tokens_seen: salt as u32 };
-        let delta = encode(&context, &claims, &change).unwrap().sign(&crate::local::key(99));
-        self.accept(delta.as_bytes());
+        encode(&context, &claims, change).unwrap().sign(&crate::local::key(99)).into_bytes()
     }
 
     /// Everything so far is final.
