@@ -211,8 +211,3 @@ async fn make_it_better(updates: usize) {
 async fn one_trainer_and_three_gates_lower_the_held_out_loss_and_end_with_one_state() {
     make_it_better(3).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn long_one_trainer_and_three_gates_go_on_for_20_updates() {
-    make_it_better(20).await;
-}
