@@ -13,7 +13,7 @@ pub use execution::{ExecutionArgs, ExecutionClient};
 pub use genesis::{GenesisArgs, Quorum};
 pub use lighthouse::LighthouseArgs;
 pub use ports::{NamedPort, PortArgs, Ports};
-pub use up::{Client, Consensus, UpArgs};
+pub use up::{Consensus, UpArgs};
 
 /// POL-AI: a chain that trains a model
 ///

@@ -12,13 +12,6 @@ use super::{
     genesis::{Quorum, preset},
 };
 
-/// Which client does a part's work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Client {
-    /// This repository's own, for development.
-    Embedded,
-}
-
 /// Which consensus client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Consensus {
