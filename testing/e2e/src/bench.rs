@@ -90,6 +90,9 @@ fn stop(up: &mut Up) -> Row {
     row("Ctrl-C to all processes ended", format!("{seconds:.2} s"), "<= 5 s", seconds <= 5.0 && code == Some(0))
 }
 
+/// Of the trainer. Greater steps teach the embedded model what there is to learn in half as many updates.
+const RATE: &str = "0.0002";
+
 /// A node that trains until so many updates are accepted.
 ///
 /// # Panics
@@ -97,7 +100,7 @@ fn stop(up: &mut Up) -> Row {
 pub fn training(updates: u64) -> Vec<Row> {
     let mut up = Up::new();
     let start = Instant::now();
-    up.start(&["up".to_owned()]);
+    up.start(&["up", "--learning-rate", RATE].map(str::to_owned));
     let first = up.until("updates", 1, PATIENCE);
     let to_first = start.elapsed().as_secs_f64();
     let loss = |status: &Value, name: &str| status["losses"][name].as_f64().unwrap_or(f64::NAN);
@@ -117,7 +120,7 @@ pub fn training(updates: u64) -> Vec<Row> {
         row("polai up to the first AI block seen", format!("{to_first:.0} s (head: block {block})"), "<= 60 s", to_first <= 60.0),
         row("polai up to the first final AI block, one validator", format!("{to_final:.0} s"), "<= 180 s", to_final <= 180.0),
         row(
-            format!("{updates} accepted updates"),
+            format!("{updates} accepted updates, learning rate {RATE}"),
             format!("{found} in {to_last:.0} s, {slots} slots"),
             "they come",
             found >= updates,

@@ -4,6 +4,7 @@ mod execution;
 mod genesis;
 mod lighthouse;
 mod ports;
+mod training;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -13,6 +14,7 @@ pub use execution::{ExecutionArgs, ExecutionClient};
 pub use genesis::{GenesisArgs, Quorum};
 pub use lighthouse::LighthouseArgs;
 pub use ports::{NamedPort, PortArgs, Ports};
+pub use training::TrainingArgs;
 pub use up::{Consensus, UpArgs};
 
 /// POL-AI: a chain that trains a model

@@ -8,7 +8,7 @@ use pol_core::params::Preset;
 use crate::seed::SeedText;
 
 use super::{
-    ExecutionArgs, LighthouseArgs, PortArgs,
+    ExecutionArgs, LighthouseArgs, PortArgs, TrainingArgs,
     genesis::{Quorum, preset},
 };
 
@@ -60,6 +60,9 @@ pub struct UpArgs {
     /// built-in corpus
     #[arg(long = "data", value_delimiter = ',', value_name = "DATA")]
     pub train_data: Vec<String>,
+    /// How to train.
+    #[command(flatten)]
+    pub training: TrainingArgs,
     /// Trainers elsewhere that this node's validators vouch for: Ed25519 keys of 64 hex digits, at most 4 with this node's own
     #[arg(long = "trainer", value_delimiter = ',', value_parser = trainer, value_name = "KEY")]
     pub trainers: Vec<String>,

@@ -113,7 +113,8 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     let execution = Execution::of(args)?;
     let lighthouse = (args.consensus == Consensus::Lighthouse).then(|| Lighthouse::of(args)).transpose()?;
     let lighthouse = lighthouse.as_ref();
-    let plan = Plan { layout, programs: &programs, execution: &execution, ports, ai, data: &data, lighthouse };
+    let plan =
+        Plan { layout, programs: &programs, execution: &execution, ports, ai, data: &data, training: &args.training, lighthouse };
     plan.find_programs()?;
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = run_file::hold(layout).map_err(in_use)?;

@@ -7,7 +7,7 @@ use pol_kit::exit::Exit;
 
 use super::{chain::Chain, data::TrainData, execution::Execution, lighthouse::Lighthouse};
 use crate::{
-    args::{NamedPort, Ports},
+    args::{NamedPort, Ports, TrainingArgs},
     layout::Layout,
     programs::{self, Programs},
     supervise::{Alerts, Part},
@@ -39,6 +39,8 @@ pub struct Plan<'a> {
     pub ai: Ai,
     /// What it trains on.
     pub data: &'a TrainData,
+    /// How.
+    pub training: &'a TrainingArgs,
     /// The consensus client, when it is not the embedded one.
     pub lighthouse: Option<&'a Lighthouse>,
 }
@@ -148,6 +150,9 @@ impl Plan<'_> {
         }
         let mut part = self.part(programs::SIDECAR, &flags)?;
         part.args.insert(0, "serve".into());
+        if self.ai == Ai::Train {
+            part.args.extend(self.training.flags().into_iter().map(OsString::from));
+        }
         Ok(part)
     }
 }
@@ -174,6 +179,7 @@ mod tests {
             ports: up.ports.ports().unwrap(),
             ai,
             data: &TrainData::Corpus,
+            training: &up.training,
             lighthouse: None,
         };
         let parts = plan.parts(None, &["aa".to_owned(), "bb".to_owned()]).unwrap();

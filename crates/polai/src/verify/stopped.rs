@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::{Node, check};
 use crate::{
+    args::TrainingArgs,
     busy,
     layout::Layout,
     programs::Programs,
@@ -44,6 +45,7 @@ pub(super) fn verify(layout: &Layout, programs: &Programs, node: Node) -> Result
         ports: node.ports,
         ai: Ai::Off,
         data: &TrainData::Corpus,
+        training: &TrainingArgs::default(),
         lighthouse: None,
     };
     if layout.chain_data().join("lighthouse").exists() {
