@@ -86,12 +86,12 @@ bench-attacks *arguments:
 # Write docs/METRICS.md anew, from what the processes of a running node serve
 docs-metrics:
     cargo build --workspace --bins
-    cargo run -p e2e --bin docs-metrics
+    "$CARGO_TARGET_DIR/debug/docs-metrics"
 
 # A whole node against what it is held to, as a table: just bench-e2e 50 (updates); some ten minutes, on a quiet machine
 bench-e2e updates="50":
     cargo build --release --workspace --bins
-    cargo run --release -p e2e --bin bench-e2e {{ updates }}
+    "$CARGO_TARGET_DIR/release/bench-e2e" {{ updates }}
 
 # Write the golden vectors anew with the independent Python programs
 vectors:

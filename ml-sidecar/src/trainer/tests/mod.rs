@@ -85,10 +85,7 @@ async fn a_candidate_that_nobody_acks_gives_way_to_the_next_after_the_timeout() 
 async fn the_residual_gives_up_what_was_accepted_takes_it_back_in_a_reorg_and_is_kept_when_another_wins() {
     let mut world = world();
     let genesis = world.chain.tip.clone();
-    let trainer = world.start(good_plan());
-    trainer.until(|progress| progress.phase == Phase::Waiting).await;
-    trainer.control.stop();
-    trainer.until(|progress| progress.phase == Phase::Stopped).await;
+    let trainer = world.start_for_one_offer().await;
     let (own, trained) = (world.memory().own[0].clone(), world.memory().residual);
     let mut without = trained.clone();
     without.subtract(&world.memory().change(own.update_id).unwrap());
@@ -117,10 +114,7 @@ async fn the_residual_gives_up_what_was_accepted_takes_it_back_in_a_reorg_and_is
 async fn an_own_delta_in_a_merge_is_accepted_and_the_residual_gives_up_what_the_merge_added_of_it() {
     let mut world = world();
     let genesis = world.chain.tip.clone();
-    let trainer = world.start(good_plan());
-    trainer.until(|progress| progress.phase == Phase::Waiting).await;
-    trainer.control.stop();
-    trainer.until(|progress| progress.phase == Phase::Stopped).await;
+    let trainer = world.start_for_one_offer().await;
     let (own, trained) = (world.memory().own[0].clone(), world.memory().residual);
     let whole = world.memory().change(own.update_id).unwrap();
     let bytes = world.memory().bytes(own.update_id).unwrap();
@@ -166,10 +160,7 @@ async fn an_own_delta_in_a_merge_is_accepted_and_the_residual_gives_up_what_the_
 async fn a_residual_of_which_nothing_is_accepted_for_64_slots_is_dropped() {
     let clock = Arc::new(Manual::at(1_000 + 12 * 100));
     let mut world = World::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    let trainer = world.start(good_plan());
-    trainer.until(|progress| progress.phase == Phase::Waiting).await;
-    trainer.control.stop();
-    trainer.until(|progress| progress.phase == Phase::Stopped).await;
+    let trainer = world.start_for_one_offer().await;
     assert_eq!(world.memory().since_slot, Some(100));
     for (slots, dropped) in [(64, false), (1, true)] {
         clock.advance(Duration::from_secs(12 * slots));

@@ -257,6 +257,15 @@ impl World {
         Running { control, stop, thread }
     }
 
+    /// A trainer that has made one offer and makes no other.
+    pub(super) async fn start_for_one_offer(&self) -> Running {
+        let trainer = self.start(good_plan());
+        trainer.until(|progress| progress.phase == Phase::Waiting).await;
+        trainer.control.stop();
+        trainer.until(|progress| progress.phase == Phase::Stopped).await;
+        trainer
+    }
+
     pub(super) fn memory(&self) -> Memory {
         Memory::open(&self.folder.path().join("trainer"), &self.chain.tip.context, 0).unwrap()
     }
