@@ -20,6 +20,7 @@ pub mod genesis;
 pub mod health;
 pub mod layout;
 pub mod programs;
+pub mod read;
 pub mod refeed;
 pub mod run_file;
 pub mod seed;

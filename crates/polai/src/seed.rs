@@ -1,16 +1,20 @@
 //! GENESIS_SEED of a folder: given, or in its .env, or made there; and the key of its trainer.
 
-use std::{fmt, fs, io, path::Path, str::FromStr};
+use std::{fmt, io, path::Path, str::FromStr};
 
 use ed25519_dalek::SigningKey;
 use pol_core::{identity::GenesisSeed, text::HexError};
 use pol_kit::{
     exit::{Exit, OrUsage as _},
     fs::{Access, create_private_file, read_private, write_durably},
+    limits::ENV_FILE_BYTES,
 };
 use zeroize::Zeroizing;
 
-use crate::layout::Layout;
+use crate::{
+    layout::Layout,
+    read::{ReadError, read_text_bounded},
+};
 
 /// Bytes of a key file at most.
 const KEY_BYTES: u64 = 256;
@@ -57,11 +61,7 @@ pub fn make(layout: &Layout) -> Result<SeedText, Exit> {
     let seed = SeedText(random()?);
     let path = layout.env_file();
     let failed = |error: io::Error| Exit::failure(format!("{}: {error}", path.display()));
-    let mut text = match fs::read_to_string(&path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Zeroizing::new(String::new()),
-        Err(error) => return Err(failed(error)),
-    };
+    let mut text = Zeroizing::new(read_text_bounded(&path, ENV_FILE_BYTES).map_err(ReadError::exit)?.unwrap_or_default());
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -98,7 +98,7 @@ pub(crate) fn random() -> Result<Zeroizing<String>, Exit> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 

@@ -21,6 +21,9 @@ pub enum Consensus {
     Lighthouse,
 }
 
+/// Flags that only a trainer of this node's own can follow. What stands in .env or the environment for them contradicts nothing.
+const OF_TRAINER: [&str; 7] = ["train_data", "steps", "batch", "length", "learning_rate", "recompute", "samples"];
+
 /// What runs, and on which chain. What a chain was made with is asked for only where it is made: later it need not be said again, and a
 /// contradiction is refused.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,10 +70,10 @@ pub struct UpArgs {
     #[arg(long = "trainer", value_delimiter = ',', value_parser = trainer, value_name = "KEY")]
     pub trainers: Vec<String>,
     /// Train nothing: the sidecar only judges
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = OF_TRAINER)]
     pub no_train: bool,
     /// No ML sidecar at all: every block is an empty AI block
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = OF_TRAINER)]
     pub no_ai: bool,
     /// Go on in the background once the node is ready
     #[arg(long)]

@@ -4,15 +4,15 @@ use std::{
     fmt, fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
-    process::{Command, Stdio},
+    process::{self, Stdio},
 };
 
+use pol_core::{Hash32, genesis::ChainSpec};
 use pol_kit::{
     clock::{Clock, System},
     exit::Exit,
     jwt::Secret,
 };
-
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
@@ -79,7 +79,11 @@ fn bad(what: &'static str, text: impl Into<String>, fix: impl Into<String>) -> F
 pub fn doctor(layout: &Layout, args: &DoctorArgs, programs: &Programs) -> Result<(), Exit> {
     let is_running = layout.directory().is_dir() && run_file::running(layout)?.is_some();
     let mut findings = machine(layout);
-    findings.extend(wanted(layout).map(|name| program(programs, name)));
+    let idle = idle_sidecar(layout, is_running);
+    findings.extend(wanted(layout).map(|name| match (program(programs, name), idle) {
+        (found, Some(why)) if name == programs::SIDECAR => not_needed(found, why),
+        (found, _) => found,
+    }));
     findings.extend(folder(layout, &System::new()));
     if is_running {
         findings.push(good("ports", "a node runs in this folder and has them"));
@@ -109,6 +113,28 @@ fn wanted(layout: &Layout) -> [&'static str; 4] {
         programs::BEACON if is_lighthouse => programs::ACK_QUORUM,
         name => name,
     })
+}
+
+/// Why the folder's node does without ml-sidecar, when it does. Of a stopped one that trained before, nobody knows what comes next.
+fn idle_sidecar(layout: &Layout, is_running: bool) -> Option<&'static str> {
+    let names_none = |spec: &ChainSpec| spec.parameters().manifest_hash == Hash32::ZERO;
+    if chain::read(layout).ok().flatten().as_ref().is_some_and(names_none) {
+        return Some("the chain names no model");
+    }
+    let runs = is_running.then(|| RunFile::read(&layout.run_file())).flatten();
+    let without = match runs {
+        Some(file) => !file.parts.is_empty() && file.parts.iter().all(|part| part.name != programs::SIDECAR),
+        None => layout.log(programs::DHT).exists() && !layout.log(programs::SIDECAR).exists(),
+    };
+    without.then_some("the node runs with --no-ai")
+}
+
+/// A program that the node does without is nothing to mend.
+fn not_needed(found: Finding, why: &str) -> Finding {
+    match found.grade {
+        Grade::Bad => note(found.what, format!("not needed, {why}: {}", found.text)),
+        Grade::Good | Grade::Note => found,
+    }
 }
 
 /// What only a running node can say: whether execution client and folder have one secret, and who its peers are.
@@ -178,7 +204,7 @@ fn program(programs: &Programs, name: &'static str) -> Finding {
         Err(error) if name == programs::RETH => return note(name, error.to_string()),
         Err(error) => return bad(name, error.to_string(), "scripts/devnet builds all of them"),
     };
-    let output = Command::new(&path).arg("--version").stdin(Stdio::null()).output();
+    let output = process::Command::new(&path).arg("--version").stdin(Stdio::null()).output();
     match output {
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -259,9 +285,11 @@ fn time(genesis_time: u64, layout: &Layout, clock: &dyn Clock) -> Finding {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use clap::Parser as _;
     use pol_kit::clock::Manual;
 
     use super::*;
+    use crate::args::{Args, Command};
 
     #[test]
     fn keys_that_others_can_read_are_found_with_the_command_that_mends_it() {
@@ -286,6 +314,34 @@ mod tests {
         assert_eq!(time(110, &layout, &clock).grade, Grade::Note);
         fs::create_dir_all(directory.path().join("chain_data/beacon")).unwrap();
         assert_eq!(time(110, &layout, &clock).grade, Grade::Bad);
+    }
+
+    #[test]
+    fn a_folder_that_runs_without_ai_is_not_broken_by_a_missing_ml_sidecar() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path());
+        let missing = || program(&Programs::in_folders(Vec::new()), programs::SIDECAR);
+        assert_eq!((missing().grade, idle_sidecar(&layout, false)), (Grade::Bad, None), "nothing is known of a new folder");
+        fs::create_dir(layout.logs()).unwrap();
+        fs::write(layout.log(programs::DHT), "").unwrap();
+        let why = idle_sidecar(&layout, false).unwrap();
+        let found = not_needed(missing(), why);
+        assert_eq!((found.grade, &found.fix), (Grade::Note, &None));
+        assert!(found.text.starts_with("not needed, the node runs with --no-ai: ml-sidecar is neither"), "{found}");
+        fs::write(layout.log(programs::SIDECAR), "").unwrap();
+        assert_eq!(idle_sidecar(&layout, false), None, "it had one: it may want it again");
+
+        let parts = |names: &[&str]| names.iter().map(|name| json!({ "name": name, "restarts": 0 })).collect::<Vec<_>>();
+        let mut running =
+            json!({ "pid": 1, "genesis_id": "", "validators": 1, "genesis_time": 0, "slot_seconds": 3, "ready": true });
+        let Command::Doctor(of) = Args::parse_from(["polai", "doctor"]).command else { panic!("no doctor") };
+        running["ports"] = serde_json::to_value(of.ports.ports().unwrap()).unwrap();
+        for (names, expected) in [(&["pol-dht"][..], true), (&["pol-dht", "ml-sidecar"], false)] {
+            running["parts"] = json!(parts(names));
+            fs::write(layout.run_file(), running.to_string()).unwrap();
+            assert!(RunFile::read(&layout.run_file()).is_some());
+            assert_eq!(idle_sidecar(&layout, true).is_some(), expected, "{names:?}");
+        }
     }
 
     #[test]

@@ -6,8 +6,7 @@
 //! is random: a secret that follows from a seed which others know protects nothing.
 
 use std::{
-    fmt, fs,
-    io::{self, Read as _},
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -25,10 +24,15 @@ use pol_kit::{
 };
 use reth_ai_exex::genesis::{DEPOSIT_CONTRACT, GenesisDraft, GenesisParameters};
 
-use crate::args::GenesisArgs;
+use crate::{
+    args::GenesisArgs,
+    read::{ReadError, read_bounded, read_text_bounded},
+};
 
 /// Without GENESIS_TIME, slot 0 is so many seconds away.
 const LEAD_SECONDS: u64 = 30;
+/// Bytes of chain.toml, and of the model's part of it, at most.
+pub(crate) const CHAIN_BYTES: u64 = CHAIN_TOML_BYTES_MAX as u64;
 const CHAIN_FILE: &str = "chain.toml";
 
 /// A genesis folder.
@@ -101,9 +105,7 @@ pub fn files(args: &GenesisArgs, genesis_time: u64, model: &BaseModel) -> Result
 /// Reads the file that `ml-sidecar model chain` writes.
 fn base_model(path: &Path) -> Result<BaseModel, Exit> {
     let at = |error: &dyn fmt::Display| Exit::usage(format!("{}: {error}", path.display()));
-    let (mut text, most) = (String::new(), u64::try_from(CHAIN_TOML_BYTES_MAX).unwrap_or(u64::MAX));
-    let read = fs::File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_string(&mut text));
-    read.map_err(|error| at(&error))?;
+    let text = read_text_bounded(path, CHAIN_BYTES).or_usage()?.ok_or_else(|| at(&io::Error::from(io::ErrorKind::NotFound)))?;
     BaseModel::parse(&text).map_err(|error| at(&error))
 }
 
@@ -118,12 +120,12 @@ pub fn make(directory: &Path, args: &GenesisArgs, clock: &dyn Clock) -> Result<F
     let (spec, files) = files(args, genesis_time, &model)?;
     for (name, bytes) in &files {
         let path = directory.join(name);
-        match fs::read(&path) {
-            Ok(found) if found == *bytes => {}
+        // A longer file is another one.
+        match read_bounded(&path, u64::try_from(bytes.len()).unwrap_or(u64::MAX)) {
+            Ok(Some(found)) if found == *bytes => {}
             // Without chain.toml nothing of it is a chain: what a kill has left is made again.
-            Ok(_) if old.is_none() => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound && old.is_none() => {}
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, &error)),
+            Ok(_) | Err(ReadError::TooLong { .. }) if old.is_none() => {}
+            Err(error @ ReadError::Io { .. }) => return Err(error.exit()),
             _ => {
                 let path = path.display();
                 return Err(Exit::usage(format!("{path}: of another chain than these options make; give another --data-dir")));
@@ -153,14 +155,10 @@ pub fn make(directory: &Path, args: &GenesisArgs, clock: &dyn Clock) -> Result<F
 /// GENESIS_TIME of the chain that is there.
 fn old_time(directory: &Path) -> Result<Option<u64>, Exit> {
     let path = directory.join(CHAIN_FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let spec = ChainSpec::parse(&text).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
-            Ok(Some(spec.parameters().genesis_time))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(&path, &error)),
-    }
+    let text = read_text_bounded(&path, CHAIN_BYTES).map_err(ReadError::exit)?;
+    let spec = text.map(|text| ChainSpec::parse(&text)).transpose();
+    let spec = spec.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
+    Ok(spec.map(|spec| spec.parameters().genesis_time))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Exit {

@@ -67,19 +67,24 @@ impl RotatingLog {
     }
 
     fn rotate(&mut self) {
-        let old = |number: usize| {
-            let mut name = self.path.as_os_str().to_owned();
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
-        };
-        // A file that is not there is none to move.
-        for number in (1..OLD_FILES).rev() {
-            drop(fs::rename(old(number), old(number.saturating_add(1))));
-        }
-        drop(fs::rename(&self.path, old(1)));
+        set_aside(&self.path);
         self.file = None;
         self.written = 0;
     }
+}
+
+/// Makes a log the newest of its old files.
+pub fn set_aside(path: &Path) {
+    let old = |number: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    // A file that is not there is none to move.
+    for number in (1..OLD_FILES).rev() {
+        drop(fs::rename(old(number), old(number.saturating_add(1))));
+    }
+    drop(fs::rename(path, old(1)));
 }
 
 /// A part's last words.

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use alert::Alerts;
 pub use backoff::{Backoff, FIRST, LONGEST, Next, USAGE_MAX, WELL};
 pub use child::{Child, Ended};
-pub use log::{Copier, FILE_BYTES, OLD_FILES, RotatingLog};
+pub use log::{Copier, FILE_BYTES, OLD_FILES, RotatingLog, set_aside};
 pub use silence::{SILENT_MAX, Silence};
 
 /// Between two alerts of one kind from one part.

@@ -1,7 +1,5 @@
 //! The chain of a folder: the one that is there, or a new one.
 
-use std::{fs, io};
-
 use pol_beacon::genesis::validators_root;
 use pol_core::{
     committee::QuorumRule,
@@ -22,11 +20,14 @@ use crate::{
     genesis,
     layout::Layout,
     programs::Programs,
+    read::{ReadError, read_text_bounded},
     seed::{self, SeedText},
 };
 
 /// Slot 0 is so many seconds away once everything slow is done: what the processes need to start.
 const LEAD_SECONDS: u64 = 10;
+/// Bytes of a config.yaml at most.
+const CONFIG_BYTES: u64 = 64 << 10;
 /// config.yaml says how many validators there are at genesis.
 const COUNT: &str = "MIN_GENESIS_ACTIVE_VALIDATOR_COUNT: ";
 
@@ -68,11 +69,9 @@ pub fn find_or_make(layout: &Layout, args: &UpArgs, programs: &Programs, clock: 
 /// The operator's: a file that is no chain.toml.
 pub fn read(layout: &Layout) -> Result<Option<ChainSpec>, Exit> {
     let path = layout.chain();
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(ChainSpec::parse(&text).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Exit::failure(format!("{}: {error}", path.display()))),
-    }
+    let text = read_text_bounded(&path, genesis::CHAIN_BYTES).map_err(ReadError::exit)?;
+    let spec = text.map(|text| ChainSpec::parse(&text)).transpose();
+    spec.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))
 }
 
 /// Genesis validators of the chain that is there.
@@ -81,7 +80,8 @@ pub fn read(layout: &Layout) -> Result<Option<ChainSpec>, Exit> {
 /// The operator's: config.yaml does not say.
 pub fn validators(layout: &Layout) -> Result<u32, Exit> {
     let path = layout.config_yaml();
-    let text = fs::read_to_string(&path).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
+    let text = read_text_bounded(&path, CONFIG_BYTES).or_usage()?;
+    let text = text.ok_or_else(|| Exit::usage(format!("{}: there is no such file", path.display())))?;
     let number = text.lines().find_map(|line| line.strip_prefix(COUNT)?.trim().parse().ok());
     number.filter(|number| *number > 0).ok_or_else(|| Exit::usage(format!("{}: no {COUNT}NUMBER in it", path.display())))
 }

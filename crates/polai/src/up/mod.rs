@@ -19,6 +19,7 @@ mod model;
 pub mod plan;
 mod preflight;
 pub mod prepare;
+mod sidecar;
 pub(crate) use preflight::free_bytes;
 mod watch;
 
@@ -116,6 +117,9 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
     let plan =
         Plan { layout, programs: &programs, execution: &execution, ports, ai, data: &data, training: &args.training, lighthouse };
     plan.find_programs()?;
+    if ai != Ai::Off {
+        sidecar::starts(&programs)?;
+    }
     create_private_directory(layout.directory()).or_usage()?;
     let _lock = run_file::hold(layout).map_err(in_use)?;
     busy::check(&plan.needed_ports())?;
@@ -232,6 +236,7 @@ fn keep(
         if let Some(Err(error)) = changed.map(|file| file.write(&layout.run_file())) {
             say(&format!("run.json   cannot be written: {error}"));
         }
+        detach::cut(&layout.log("polai"));
         thread::sleep(LOOK);
     }
     say("stopping");

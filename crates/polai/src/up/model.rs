@@ -6,7 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use pol_core::{
@@ -21,7 +21,7 @@ use pol_kit::{
     fs::{Access, write_durably},
 };
 
-use super::say;
+use super::{say, sidecar};
 use crate::{
     args::UpArgs,
     layout::Layout,
@@ -118,29 +118,16 @@ fn describe(layout: &Layout, name: &str, programs: &Programs) -> Result<(), Exit
     let mut command = Command::new(program);
     command.args(["model", "chain", "--model", name, "--output"]).arg(layout.model_tables());
     command.arg("--data-dir").arg(layout.directory());
-    run(command, name).map(drop)
+    sidecar::of_model(command, name).map(drop)
 }
 
 /// Hash of the model's manifest, as ml-sidecar says it.
 fn manifest(layout: &Layout, name: &str, programs: &Programs) -> Result<Hash32, Exit> {
     let mut command = Command::new(programs.find(programs::SIDECAR)?);
     command.args(["model", "info", "--model", name, "--data-dir"]).arg(layout.directory());
-    let said = run(command, name)?;
+    let said = sidecar::of_model(command, name)?;
     let hash = said.lines().find_map(|line| line.strip_prefix("manifest ")?.trim().parse().ok());
     hash.ok_or_else(|| Exit::failure("ml-sidecar model info does not say the manifest: build all programs from one checkout"))
-}
-
-fn run(mut command: Command, name: &str) -> Result<String, Exit> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    match output.status.code() {
-        Some(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        Some(2) => Err(Exit::usage(format!("ml-sidecar cannot use the model {name:?}: see above"))),
-        // The loader's own code for a library that is not there.
-        Some(127) => {
-            Err(Exit::usage("ml-sidecar does not start, LibTorch is not where it was: run scripts/setup, or polai up --no-ai"))
-        }
-        _ => Err(Exit::failure(format!("ml-sidecar model ended with {}", output.status))),
-    }
 }
 
 #[cfg(test)]

@@ -3,17 +3,24 @@
 //! # What it does not protect against
 //! Whoever can read .env of the folder holds every genesis key, as with `polai up`.
 
-use std::{fs, io, path::Path};
+use std::path::Path;
 
 use pol_kit::{
     clock::System,
     exit::{Exit, OrUsage as _},
     fs::{Access, create_private_directory, remove_unfinished, write_durably},
+    limits::ENV_FILE_BYTES,
 };
 use zeroize::Zeroizing;
 
 use super::{chain, in_use, lighthouse::keys, preflight, say};
-use crate::{args::UpArgs, layout::Layout, programs::Programs, run_file, seed};
+use crate::{
+    args::UpArgs,
+    layout::Layout,
+    programs::Programs,
+    read::{ReadError, read_text_bounded},
+    run_file, seed,
+};
 
 /// Makes all of it, or finds that it is there.
 ///
@@ -36,19 +43,15 @@ pub fn run(layout: &Layout, args: &UpArgs) -> Result<(), Exit> {
         ("AI_TRAINERS", &trainer),
     ];
     let path = layout.env_file();
-    set(&path, &settings).map_err(|error| Exit::failure(format!("{}: {error}", path.display())))?;
+    set(&path, &settings)?;
     let (what, made) = (chain::summary(&chain.spec.parameters(), chain.validators), if chain.is_new { ", made" } else { "" });
     say(&format!("chain      {}{made}: {what}", chain.spec.genesis_id()));
     Ok(())
 }
 
 /// Sets variables of a .env file, in place of what it says of them. Only its owner can read it from then on.
-fn set(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
-    let old = match fs::read_to_string(path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Zeroizing::default(),
-        Err(error) => return Err(error),
-    };
+fn set(path: &Path, settings: &[(&str, &str)]) -> Result<(), Exit> {
+    let old = Zeroizing::new(read_text_bounded(path, ENV_FILE_BYTES).map_err(ReadError::exit)?.unwrap_or_default());
     let ours = |line: &&str| settings.iter().any(|(name, _)| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
     let mut text = Zeroizing::new(String::new());
     let kept = old.lines().filter(|line| !ours(line)).map(str::to_owned);
@@ -56,12 +59,15 @@ fn set(path: &Path, settings: &[(&str, &str)]) -> io::Result<()> {
         text.push_str(&line);
         text.push('\n');
     }
-    if *text == *old { Ok(()) } else { write_durably(path, text.as_bytes(), Access::Owner) }
+    if *text == *old {
+        return Ok(());
+    }
+    write_durably(path, text.as_bytes(), Access::Owner).map_err(|error| Exit::failure(format!("{}: {error}", path.display())))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 

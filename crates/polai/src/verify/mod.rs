@@ -9,11 +9,14 @@
 //! # What it does not protect against
 //! The execution of transactions and the beacon chain's own rules are the clients' to check; here are the rules of docs/PROTOCOL.md. Of a
 //! committee of more than 512 validators the seats are drawn from randomness that old states alone know: such certificates are not checked.
+//! A void over more than 1,024 updates, and updates whose bytes nobody keeps, end the check without a verdict on the model state.
 
 mod certificates;
 mod headers;
 mod replay;
 mod stopped;
+#[cfg(test)]
+mod tests;
 
 use pol_core::{Hash32, ModelHead, UpdateId, ack::VerifiedCertificate, genesis::ChainSpec, model_head};
 use pol_kit::exit::{Exit, OrUsage as _};
@@ -53,6 +56,39 @@ pub enum VerifyError {
         /// What pol-dht says.
         error: String,
     },
+    /// No peer that can be reached keeps the bytes of an update. Nobody's fault: they need not be kept for ever.
+    #[error("not checked: block {block}: the bytes of update {update_id} are gone; the model state cannot be replayed")]
+    Gone {
+        /// Height of the execution block.
+        block: u64,
+        /// The update.
+        update_id: UpdateId,
+    },
+    /// The chain voids more than this check remembers. Nobody's fault.
+    #[error(
+        "not checked: block {block}: its void goes {updates} updates back, verify follows {most} at most; the model state cannot be replayed"
+    )]
+    TooFarBack {
+        /// Height of the execution block.
+        block: u64,
+        /// Updates that it returns over.
+        updates: usize,
+        /// What is remembered.
+        most: usize,
+    },
+    /// The head that was checked is no longer of the chain, twice. Nobody's fault.
+    #[error("not checked: block {block} was replaced by a reorg during the check, twice: try again, or after polai down")]
+    Moved {
+        /// Height of the head that was checked.
+        block: u64,
+    },
+}
+
+impl VerifyError {
+    /// Whether a reorg during the check may have caused it.
+    const fn may_be_a_reorg(&self) -> bool {
+        matches!(self, Self::Contradiction { .. })
+    }
 }
 
 fn contradiction(block: u64, what: impl ToString) -> VerifyError {
@@ -110,11 +146,33 @@ pub fn verify(layout: &Layout, args: &VerifyArgs, programs: &Programs) -> Result
     stopped::verify(layout, programs, node)
 }
 
-/// All checks.
+/// All checks; once more from the start when a reorg came between two answers of a running node.
 async fn check(node: &Node) -> Result<(), VerifyError> {
-    let url = node.execution();
-    let head: Option<Value> = node.ask.call(&url, "eth_blockNumber", json!([])).await?;
-    let head = head.as_ref().and_then(number).unwrap_or(0);
+    let mut again = true;
+    loop {
+        let head: Option<Value> = node.ask.call(&node.execution(), "eth_blockNumber", json!([])).await?;
+        let head = head.as_ref().and_then(number).unwrap_or(0);
+        let before = hash(node, head).await?;
+        match pass(node, head).await {
+            Err(error) if error.may_be_a_reorg() && hash(node, head).await? != before => {}
+            ended => return ended,
+        }
+        if !again {
+            return Err(VerifyError::Moved { block: head });
+        }
+        again = false;
+        say(&format!("reorg      block {head} was replaced meanwhile: starting over"));
+    }
+}
+
+/// What the execution client names the block at this height, when it has one.
+async fn hash(node: &Node, height: u64) -> Result<Option<String>, AskError> {
+    let parameters = json!([format!("0x{height:x}"), false]);
+    let block: Option<Value> = node.ask.call(&node.execution(), "eth_getBlockByNumber", parameters).await?;
+    Ok(block.and_then(|block| Some(block.get("hash")?.as_str()?.to_owned())))
+}
+
+async fn pass(node: &Node, head: u64) -> Result<(), VerifyError> {
     say(&format!("verifying  chain {}, blocks 0 to {head}", node.spec.genesis_id()));
 
     let blocks = headers::check(node, head).await?;
