@@ -4,7 +4,6 @@ use std::{
     env,
     fs::{self, File},
     io::{self, Read, Seek as _, SeekFrom, Write as _},
-    os::{fd::AsFd, unix::fs::MetadataExt as _},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -33,10 +32,7 @@ pub(super) fn detach(layout: &Layout) -> Result<(), Exit> {
     create_private_directory(layout.directory()).or_usage()?;
     let path = layout.log("polai");
     fs::create_dir_all(layout.logs())?;
-    if fs::metadata(&path).is_ok_and(|found| found.len() >= FILE_BYTES) {
-        set_aside(&path);
-    }
-    let log = open(&path)?;
+    let log = begin(&path, FILE_BYTES)?;
     let mut shown = File::open(&path)?;
     shown.seek(SeekFrom::End(0))?;
     let args = env::args_os().skip(1).map(|arg| if arg == "--detach" { "--detached".into() } else { arg });
@@ -63,7 +59,11 @@ pub(super) fn detach(layout: &Layout) -> Result<(), Exit> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens the log, anew where it has so many bytes. A node that runs says too little to be cut meanwhile.
+fn begin(path: &Path, most: u64) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|found| found.len() >= most) {
+        set_aside(path);
+    }
     File::options().create(true).append(true).open(path)
 }
 
@@ -72,25 +72,6 @@ fn more(shown: &mut impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
     shown.take(FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The log's next file, when `current` is the log and has grown to `most` bytes.
-fn next(path: &Path, current: impl AsFd, most: u64) -> Option<File> {
-    let found = fs::metadata(path).ok().filter(|found| found.len() >= most)?;
-    let ours = rustix::fs::fstat(current).ok()?;
-    if (ours.st_dev, ours.st_ino) != (found.dev(), found.ino()) {
-        return None;
-    }
-    set_aside(path);
-    open(path).ok()
-}
-
-/// Begins a new file of polai's own log, when this process writes it and it is long enough. What fails stops no node.
-pub(super) fn cut(path: &Path) {
-    if let Some(file) = next(path, io::stdout(), FILE_BYTES) {
-        // One write is one line: none is cut in two.
-        let _ = rustix::stdio::dup2_stdout(&file).and_then(|()| rustix::stdio::dup2_stderr(&file));
-    }
 }
 
 fn print(text: &str) {
@@ -107,21 +88,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn polais_own_log_is_cut_and_three_older_files_are_kept() {
+    fn a_log_that_has_grown_long_is_set_aside_before_the_next_node_writes_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("polai.log");
-        let mut log = open(&path).unwrap();
-        for number in 0..6 {
-            assert!(next(&path, &log, 10).is_none(), "it is short");
-            writeln!(log, "a line {number}").unwrap();
-            let other = File::open(folder.path()).unwrap();
-            assert!(next(&path, &other, 5).is_none(), "somebody else writes it");
-            log = next(&path, &log, 5).unwrap();
+        for number in 0..5 {
+            writeln!(begin(&path, 5).unwrap(), "a line {number}").unwrap();
         }
+        begin(&path, 1_000).unwrap();
         let said = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
-        assert_eq!(said("polai.log").as_deref(), Some(""));
-        assert_eq!(said("polai.log.1").as_deref(), Some("a line 5\n"));
-        assert_eq!(said("polai.log.3").as_deref(), Some("a line 3\n"));
+        assert_eq!(said("polai.log").as_deref(), Some("a line 4\n"));
+        assert_eq!(said("polai.log.1").as_deref(), Some("a line 3\n"));
+        assert_eq!(said("polai.log.3").as_deref(), Some("a line 1\n"));
         assert_eq!(said("polai.log.4"), None);
     }
 

@@ -236,7 +236,6 @@ fn keep(
         if let Some(Err(error)) = changed.map(|file| file.write(&layout.run_file())) {
             say(&format!("run.json   cannot be written: {error}"));
         }
-        detach::cut(&layout.log("polai"));
         thread::sleep(LOOK);
     }
     say("stopping");

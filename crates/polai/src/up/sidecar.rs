@@ -1,7 +1,7 @@
 //! ml-sidecar, asked before a node is started.
 
 use std::{
-    io::{self, BufRead, BufReader, Read as _, Write},
+    io::{self, BufRead, BufReader, IsTerminal as _, Read as _, Write},
     process::{Command, ExitStatus, Stdio},
     thread,
 };
@@ -33,12 +33,19 @@ pub(super) fn starts(programs: &Programs) -> Result<(), Exit> {
     }
 }
 
-/// What it says about the model `name`. What it says meanwhile is shown, but for the last line, which becomes the error.
+/// What it says about the model `name`. What it says meanwhile is shown; where that is no terminal, its last line becomes the error.
 ///
 /// # Errors
 /// The operator's: no such model, or it does not start.
-pub(super) fn of_model(command: Command, name: &str) -> Result<String, Exit> {
-    let (status, said, line) = run(command, &mut io::stderr())?;
+pub(super) fn of_model(mut command: Command, name: &str) -> Result<String, Exit> {
+    let (status, said, line) = if io::stderr().is_terminal() {
+        // Its progress bars are for people to see: they draw on nothing but a terminal.
+        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| Exit::usage(format!("{}: {error}", command.get_program().display())))?;
+        (output.status, String::from_utf8_lossy(&output.stdout).into_owned(), "see above".to_owned())
+    } else {
+        run(command, &mut io::stderr())?
+    };
     match status.code() {
         Some(0) => Ok(said),
         Some(2) => Err(Exit::usage(format!("ml-sidecar cannot use the model {name:?}: {line}"))),
