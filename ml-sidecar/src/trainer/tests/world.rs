@@ -17,7 +17,7 @@ use pol_core::{
 
 use super::super::*;
 use crate::{
-    data::{CorpusSet, SetError},
+    data::{CorpusSet, SetError, TextSource},
     embedded::{self, Recipe},
     follow::{Event, Point, Publisher, Tip, shares},
     texts::DevTexts,
@@ -225,7 +225,7 @@ impl World {
         let dev_texts = DevTexts::embedded().texts().iter().map(|text| checkpoint.tokens(text).unwrap()).collect();
         Setup {
             checkpoint,
-            texts: Box::new(DeadlyTexts { texts: CorpusSet::new(5, &[], 500), left: Arc::clone(&self.deadly) }),
+            texts: Source::here(DeadlyTexts { texts: CorpusSet::new(5, &[], 500), left: Arc::clone(&self.deadly) }),
             dev_texts,
             references: None,
             choice: Choice::Cpu,
