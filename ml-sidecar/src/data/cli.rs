@@ -94,7 +94,7 @@ impl SourceArgs {
     }
 
     /// Whether a hub is asked for the texts.
-    pub fn asks_hub(&self) -> bool {
+    pub const fn asks_hub(&self) -> bool {
         self.auto_data || !self.datasets.is_empty()
     }
 

@@ -97,7 +97,11 @@ pub enum AcquireError {
 
 /// What else can be done when texts are all that is wanted.
 const fn remedy(error: &HubError) -> &'static str {
-    if error.is_out_of_reach() { "; leave --data (--datasets) out for the built-in corpus" } else { "" }
+    match error {
+        HubError::Offline { .. } | HubError::Unreachable { .. } => "; leave --data (--datasets) out for the built-in corpus",
+        HubError::Budget { .. } => " (half of --data-budget; sets of texts have the other half)",
+        _ => "",
+    }
 }
 
 impl AcquireError {

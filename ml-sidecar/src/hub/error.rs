@@ -116,8 +116,12 @@ pub enum HubError {
         reason: String,
     },
     /// The cache may not grow so far. The operator's to mend.
-    #[error("the data cache is full: {most} bytes are allowed (--data-budget), and all of it is in use")]
+    #[error(
+        "the cache of fetched files is full: {needed} bytes more are needed, {most} are allowed in all, and what is there is in use"
+    )]
     Budget {
+        /// Bytes that are to come.
+        needed: u64,
         /// The limit.
         most: u64,
     },

@@ -186,11 +186,6 @@ impl Job<'_> {
         running && self.until.1.is_none_or(|until| self.memory.round < until)
     }
 
-    /// The order's own name.
-    pub(super) fn wish(&self) -> String {
-        format!(", order {}", self.until.0)
-    }
-
     /// Learns what became of own updates, and drops a residual that is too old.
     fn settle(&mut self, tip: &Tip) -> Result<(), JobError> {
         let slot = self.slot();

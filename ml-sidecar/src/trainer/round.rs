@@ -87,8 +87,10 @@ impl Job<'_> {
         let parts = self.parts;
         let (setup, plan) = (&parts.setup, self.plan());
         let Some(texts) = self.texts() else { return Ok(Ended::Kept) };
+        let fingerprint = texts.fingerprint();
+        self.memory.turn_to(fingerprint, setup.plan.options.seed);
         // What was begun with other texts goes on with those, or not at all.
-        let words = format!("{plan:?}{}", self.order.texts.as_ref().map(|_| self.wish()).unwrap_or_default());
+        let words = format!("{plan:?}, texts {fingerprint}");
         let kept = self.memory.kept_round();
         let kept = kept.filter(|kept| kept.round == self.memory.round && kept.head == tip.head && kept.plan == words);
         let slot = kept.as_ref().map_or_else(|| self.slot(), |kept| kept.slot);

@@ -219,14 +219,14 @@ async fn one_trainer_and_three_gates_lower_the_held_out_loss_and_end_with_one_st
 
 /// A dataset of one file.
 fn repositories() -> Repositories {
-    let text = |number| {
+    let text = |number: u64| {
         let [first, second] = [2 * number, 2 * number + 1].map(|index| ml_sidecar::corpus::text(1, Topic::Events, index));
         format!("{}\n", serde_json::json!({ "text": format!("Number {number}. {first} {second}") }))
     };
     let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     file.write_all((0..50).map(text).collect::<String>().as_bytes()).unwrap();
     let files = [("en/c4-train.00000-of-00001.json.gz".to_owned(), file.finish().unwrap())];
-    [("datasets/allenai/c4".to_owned(), files.into())].into()
+    Repositories::from([("datasets/allenai/c4".to_owned(), files.into())])
 }
 
 /// Waits until the trainer stands there.
