@@ -61,7 +61,7 @@ impl LineTexts {
                 None => lines.next_paragraph(&mut paragraph)?,
             };
             let flow = match found {
-                Found::End => ControlFlow::Break(()),
+                Found::End => break,
                 _ if !is_mine => ControlFlow::Continue(()),
                 Found::Missing => {
                     counts.missing = counts.missing.saturating_add(1);

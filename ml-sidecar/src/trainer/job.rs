@@ -312,7 +312,7 @@ impl Job<'_> {
         }
     }
 
-    fn works(&mut self) {
+    pub(super) fn works(&mut self) {
         self.pause = PAUSE_FIRST;
         let is_back = self.parts.progress.send_if_modified(|progress| progress.problem.take().is_some());
         if is_back {

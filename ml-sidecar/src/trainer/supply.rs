@@ -64,8 +64,13 @@ impl Job<'_> {
         if self.order.texts.is_some() {
             return Ok(true);
         }
-        self.supply = match (std::mem::take(&mut self.supply), &self.parts.setup.texts) {
-            (Supply::Here(texts) | Supply::Came(Ok(texts)), _) => Supply::Here(texts),
+        let parts = self.parts;
+        self.supply = match (std::mem::take(&mut self.supply), &parts.setup.texts) {
+            (Supply::Here(texts), _) => Supply::Here(texts),
+            (Supply::Came(Ok(texts)), _) => {
+                self.works();
+                Supply::Here(texts)
+            }
             (Supply::Wanted, Source::Here(texts)) => Supply::Here(Arc::clone(texts)),
             (Supply::Came(Err(error)), _) => return Err(JobError::Texts(error)),
             (Supply::Wanted, Source::Get(get)) => {
