@@ -132,6 +132,10 @@ impl TextSource for DevTextsAsData {
         let count = self.count();
         self.0.get(number as usize).cloned().ok_or(SetError::Number { number, count })
     }
+
+    fn fingerprint(&self) -> pol_core::Hash32 {
+        pol_core::Hash32(sha256(&[self.0.concat().as_bytes()]))
+    }
 }
 
 /// Words in an order that means nothing.
@@ -148,5 +152,9 @@ impl TextSource for Shuffled {
         let mut words: Vec<&str> = text.split_whitespace().collect();
         words.sort_by_key(|word| sha256(&[word.as_bytes(), &number.to_le_bytes()]));
         Ok(words.join(" "))
+    }
+
+    fn fingerprint(&self) -> pol_core::Hash32 {
+        pol_core::Hash32(sha256(&[b"shuffled", self.0.fingerprint().as_bytes()]))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     hub::HubArgs,
     service::MakeTexts,
     texts::DevTexts,
-    trainer::{KEEP_EVERY, Setup, Slots, TrainerKey, trainer_key},
+    trainer::{KEEP_EVERY, Setup, Slots, Source, TrainerKey, trainer_key},
 };
 
 /// Steps of a round, when nobody says how many.
@@ -90,7 +90,20 @@ impl TrainerArgs {
         })
     }
 
-    /// All that the role needs; gets the texts, which may take a while.
+    /// Files of this machine are read now, so that one that cannot be is said at once.
+    fn texts(&self, cli: &Cli) -> Result<Source, Exit> {
+        let acquisition = self.cache.acquisition(&self.hub, &cli.data.data_dir)?;
+        if !self.source.asks_hub() {
+            return Ok(Source::here(self.source.texts(&acquisition)?));
+        }
+        let source = self.source.clone();
+        Ok(Source::Get(Arc::new(move || {
+            let texts: Arc<dyn TextSource> = Arc::new(source.texts(&acquisition)?);
+            Ok(texts)
+        })))
+    }
+
+    /// All that the role needs. Texts of a hub are fetched once the trainer runs, so that nothing waits for a hub that is slow or away.
     ///
     /// # Errors
     /// One line for the operator.
@@ -103,12 +116,11 @@ impl TrainerArgs {
         (compute, key): (&Compute, TrainerKey),
     ) -> Result<Setup, Exit> {
         tracing::info!(target: "polai::train", trainer = key.public(), "the trainer's key: a validator names it with --trainer");
-        let texts = self.source.texts(&self.cache.acquisition(&self.hub, &cli.data.data_dir)?)?;
         let parameters = spec.parameters();
         Ok(Setup {
             dev_texts: super::gate::tokens(&checkpoint, dev_texts)?,
             checkpoint,
-            texts: Box::new(texts),
+            texts: self.texts(cli)?,
             references: Some(parameters.reference_losses),
             choice: compute.choice(),
             device: compute.device(),

@@ -16,6 +16,7 @@ use std::{fmt, str::FromStr, sync::LazyLock};
 
 use draw::Draw;
 use grammar::Grammar;
+use pol_core::sha256;
 
 const FILES: &[&str] = &[
     include_str!("../../corpus/en.txt"),
@@ -151,6 +152,13 @@ impl Corpus {
         let count = self.topics.len().max(1) as u64;
         let topic = usize::try_from(index % count).ok().and_then(|at| self.topics.get(at));
         text(self.seed, topic.copied().unwrap_or(Topic::Advice), index / count)
+    }
+
+    /// What tells it from a corpus of another seed, on other topics, or out of another grammar.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let topics: Vec<&str> = self.topics.iter().map(|topic| topic.name()).collect();
+        let grammars: Vec<[u8; 32]> = FILES.iter().map(|file| sha256(&[file.as_bytes()])).collect();
+        sha256(&[&self.seed.to_le_bytes(), topics.join(" ").as_bytes(), b"\n", grammars.as_flattened()])
     }
 
     /// All texts in order. It does not end.

@@ -1,6 +1,7 @@
 //! From a request to a set of texts.
 
 use std::{
+    collections::BTreeMap,
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -31,6 +32,8 @@ const TAG: &[u8] = b"pol-ai/set/v1";
 /// Texts that are looked at for one that is kept, before a source is given up.
 const READ_PER_KEPT: u64 = 100;
 const READ_FREE: u64 = 10_000;
+/// Files that are kept open from one of their parts to the next: an unpacker may hold 32 MiB.
+const OPEN_MAX: usize = 16;
 /// Texts between two events.
 const EVENT_TEXTS: u64 = 64;
 
@@ -100,7 +103,7 @@ impl DataAcquisition {
             }
             Err(_) => {}
         }
-        let mut writer = SetWriter::new(&self.sets)?;
+        let mut writer = SetWriter::new(&self.sets, self.budget)?;
         let mut contributions = Vec::new();
         let mut is_whole = true;
         let mut seen = None;
@@ -184,6 +187,7 @@ impl DataAcquisition {
     ) -> Result<(), AcquireError> {
         let count = source.files.len() as u64;
         let mut finished = vec![false; source.files.len()];
+        let mut opened = BTreeMap::new();
         let files = Order::new(count, seed, 0);
         let most_read = source.quota.saturating_mul(READ_PER_KEPT).saturating_add(READ_FREE);
         for round in 0_u64.. {
@@ -194,7 +198,10 @@ impl DataAcquisition {
                     continue;
                 }
                 let failed = |error| AcquireError::Read { file: file.name(), source: error };
-                let texts = self.open(file, source).map_err(failed)?;
+                let texts = match opened.remove(&index) {
+                    Some(texts) => texts,
+                    None => self.open(file, source).map_err(failed)?,
+                };
                 let part = match texts.parts() {
                     Some(parts) => Order::new(parts as u64, seed, number).at(round),
                     None => Some(round),
@@ -217,6 +224,9 @@ impl DataAcquisition {
                 let unreadable = counts.missing.saturating_add(counts.not_utf8).saturating_add(counts.too_long);
                 contribution.unreadable = contribution.unreadable.saturating_add(unreadable);
                 *finished = texts.parts().is_none() && counts.texts.saturating_add(unreadable) < PART_TEXTS;
+                if !*finished && opened.len() < OPEN_MAX {
+                    opened.insert(index, texts);
+                }
             }
             let enough = contribution.kept >= source.quota || contribution.read > most_read;
             if enough || finished.iter().all(|finished| *finished) {

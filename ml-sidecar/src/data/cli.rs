@@ -8,6 +8,7 @@ use pol_kit::exit::{Exit, OrUsage as _};
 
 use super::{
     acquire::DataAcquisition,
+    read::ReadError,
     registry::{DATASETS, Named},
     report::{self, Statistics},
     request::{AcquireError, Event, Request},
@@ -92,6 +93,11 @@ impl SourceArgs {
         }
     }
 
+    /// Whether a hub is asked for the texts.
+    pub const fn asks_hub(&self) -> bool {
+        self.auto_data || !self.datasets.is_empty()
+    }
+
     /// Gets the texts, with a progress bar, and saves them when asked to.
     ///
     /// # Errors
@@ -123,10 +129,13 @@ fn show(bar: &ProgressBar, event: &Event<'_>) {
     }
 }
 
-/// Only the network's faults and the hub's are no mistakes of the operator.
+/// Only the network's faults and the hub's are no mistakes of the operator: another attempt may help.
 fn exit(error: AcquireError) -> Exit {
     match &error {
-        AcquireError::Hub { .. } | AcquireError::Read { .. } if !error.is_out_of_reach() => Exit::failure(error),
+        AcquireError::Hub { source, .. } | AcquireError::Read { source: ReadError::Hub(source), .. } if source.is_operators() => {
+            Exit::usage(error)
+        }
+        AcquireError::Hub { .. } | AcquireError::Read { .. } => Exit::failure(error),
         _ => Exit::usage(error),
     }
 }

@@ -1,8 +1,11 @@
 //! The built-in corpus as a set of texts.
 
+use pol_core::{Hash32, sha256};
+
 use super::set::{SetError, TextSource};
 use crate::corpus::{Corpus, Topic};
 
+const FINGERPRINT: &[u8] = b"pol-ai/texts/corpus/v1";
 /// Texts of the built-in corpus when nobody says how many.
 pub const CORPUS_TEXTS: u64 = 1 << 20;
 
@@ -30,5 +33,9 @@ impl TextSource for CorpusSet {
             return Err(SetError::Number { number, count: self.count });
         }
         Ok(self.corpus.get(number))
+    }
+
+    fn fingerprint(&self) -> Hash32 {
+        Hash32(sha256(&[FINGERPRINT, &self.corpus.fingerprint(), &self.count.to_le_bytes()]))
     }
 }

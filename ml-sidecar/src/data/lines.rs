@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, Read},
     ops::ControlFlow,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -34,28 +34,34 @@ pub(super) struct LineTexts {
     packing: Packing,
     /// The field of JSON objects; nothing for plain text.
     field: Option<String>,
+    /// Where the last part ended, so that the next one goes on from there.
+    open: Mutex<Option<Lines>>,
 }
 
 impl LineTexts {
     pub(super) const fn new(source: Arc<dyn ReadAt>, packing: Packing, field: Option<String>) -> Self {
-        Self { source, packing, field }
+        Self { source, packing, field, open: Mutex::new(None) }
     }
 
-    /// Hands out texts number `part * PART_TEXTS` and the following. A later part goes through the earlier ones again.
+    /// Hands out texts number `part * PART_TEXTS` and the following. Parts in their order take one pass; another part goes through the earlier
+    /// ones again.
     pub(super) fn read(&self, part: usize, sink: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<Counts, ReadError> {
         let first = (part as u64).saturating_mul(PART_TEXTS);
-        let mut number = 0_u64;
         let mut counts = Counts::default();
-        let mut lines = Lines { reader: self.stream()?, line: Vec::new() };
+        let kept = self.open().take().filter(|lines| lines.number <= first);
+        let mut lines = match kept {
+            Some(lines) => lines,
+            None => Lines { reader: self.stream()?, line: Vec::new(), number: 0 },
+        };
         let mut paragraph = Vec::new();
-        while number < first.saturating_add(PART_TEXTS) {
-            let is_mine = number >= first;
+        while lines.number < first.saturating_add(PART_TEXTS) {
+            let is_mine = lines.number >= first;
             let found = match &self.field {
                 Some(field) => lines.next_json(field, is_mine, counts.texts == 0)?,
                 None => lines.next_paragraph(&mut paragraph)?,
             };
             let flow = match found {
-                Found::End => ControlFlow::Break(()),
+                Found::End => break,
                 _ if !is_mine => ControlFlow::Continue(()),
                 Found::Missing => {
                     counts.missing = counts.missing.saturating_add(1);
@@ -69,18 +75,24 @@ impl LineTexts {
                 Found::Bytes => counts.hand_out(&paragraph, sink),
             };
             if flow.is_break() {
-                break;
+                return Ok(counts);
             }
-            number = number.saturating_add(1);
+            lines.number = lines.number.saturating_add(1);
         }
+        *self.open() = Some(lines);
         Ok(counts)
     }
 
-    fn stream(&self) -> Result<Box<dyn BufRead>, ReadError> {
+    fn open(&self) -> MutexGuard<'_, Option<Lines>> {
+        // Who panicked with it has left none.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stream(&self) -> Result<Box<dyn BufRead + Send>, ReadError> {
         let taken = Arc::new(AtomicU64::new(0));
         let inner = Counting { inner: Sequential::new(Arc::clone(&self.source), 0), taken: Arc::clone(&taken) };
         let inner = BufReader::with_capacity(BUFFER_BYTES, inner);
-        let bounded = |inner: Box<dyn Read>| -> Box<dyn BufRead> {
+        let bounded = |inner: Box<dyn Read + Send>| -> Box<dyn BufRead + Send> {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, Bounded { inner, taken, given: 0 }))
         };
         Ok(match self.packing {
@@ -107,8 +119,16 @@ enum Found {
 }
 
 struct Lines {
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     line: Vec<u8>,
+    /// Number of the next text.
+    number: u64,
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl Lines {
@@ -237,7 +257,7 @@ impl Read for Counting {
 
 /// Refuses to unpack much more than was taken from the file.
 struct Bounded {
-    inner: Box<dyn Read>,
+    inner: Box<dyn Read + Send>,
     taken: Arc<AtomicU64>,
     given: u64,
 }

@@ -66,7 +66,7 @@ pub enum Event<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
     /// The hub does not give a dataset.
-    #[error("{dataset}: {source}")]
+    #[error("{dataset}: {source}{}", remedy(.source))]
     Hub {
         /// The dataset.
         dataset: String,
@@ -74,7 +74,7 @@ pub enum AcquireError {
         source: HubError,
     },
     /// A file gives no texts.
-    #[error("{file}: {source}")]
+    #[error("{file}: {source}{}", if let ReadError::Hub(error) = .source { remedy(error) } else { "" })]
     Read {
         /// The file.
         file: String,
@@ -93,6 +93,15 @@ pub enum AcquireError {
         /// Texts that were looked at.
         looked_at: u64,
     },
+}
+
+/// What else can be done when texts are all that is wanted.
+const fn remedy(error: &HubError) -> &'static str {
+    match error {
+        HubError::Offline { .. } | HubError::Unreachable { .. } => "; leave --data (--datasets) out for the built-in corpus",
+        HubError::Budget { .. } => " (half of --data-budget; sets of texts have the other half)",
+        _ => "",
+    }
 }
 
 impl AcquireError {

@@ -17,6 +17,7 @@ const TEXTS: &str = "texts";
 const INDEX: &str = "index";
 const ABOUT: &str = "set.json";
 const TAG: &[u8] = b"pol-ai/sample/v1";
+const FINGERPRINT: &[u8] = b"pol-ai/texts/set/v1";
 const ABOUT_BYTES_MAX: u64 = 16 << 20;
 /// Texts of a set, at most.
 pub const TEXTS_MAX: u64 = 100_000_000;
@@ -31,6 +32,9 @@ pub trait TextSource: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The disk's fault, or a number beyond the last.
     fn get(&self, number: u64) -> Result<String, SetError>;
+
+    /// What tells these texts, in this order, from others: a place in one is none in another.
+    fn fingerprint(&self) -> Hash32;
 }
 
 /// The id of a training sample: what a delta's commitment is made of (section 14 of docs/PROTOCOL.md).
@@ -56,6 +60,16 @@ pub enum SetError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// It takes more than its share of the cache. The operator's to mend.
+    #[error(
+        "the texts take {needed} bytes or more, and {most} are allowed (half of --data-budget): raise it, or ask for fewer with --num-samples"
+    )]
+    Budget {
+        /// Bytes that it takes with the first text too many.
+        needed: u64,
+        /// Bytes allowed.
+        most: u64,
     },
     /// A text that is not there. Our fault.
     #[error("text {number} of {count}")]
@@ -173,6 +187,11 @@ impl TextSource for SampleSet {
         self.texts.read_exact_at(&mut bytes, start).map_err(at(&self.folder))?;
         String::from_utf8(bytes).map_err(|_| damaged(TEXTS))
     }
+
+    fn fingerprint(&self) -> Hash32 {
+        let About { texts_sha256, index_sha256, .. } = &self.about;
+        Hash32(sha256(&[FINGERPRINT, texts_sha256.as_bytes(), index_sha256.as_bytes()]))
+    }
 }
 
 /// Texts of whatever origin, as a training sees them.
@@ -198,6 +217,13 @@ impl TextSource for Texts {
             Self::Corpus(set) => set.get(number),
         }
     }
+
+    fn fingerprint(&self) -> Hash32 {
+        match self {
+            Self::Set(set) => set.fingerprint(),
+            Self::Corpus(set) => set.fingerprint(),
+        }
+    }
 }
 
 /// Writes a set. It appears only when it is finished.
@@ -208,11 +234,12 @@ pub(super) struct SetWriter {
     index: BufWriter<File>,
     count: u64,
     bytes: u64,
+    most: u64,
 }
 
 impl SetWriter {
-    /// A new set beside its later place.
-    pub(super) fn new(beside: &Path) -> Result<Self, SetError> {
+    /// A new set beside its later place, of at most so many bytes of text.
+    pub(super) fn new(beside: &Path, most: u64) -> Result<Self, SetError> {
         let folder = Unfinished::begin(beside).map_err(at(beside))?;
         let create = |name: &str| {
             let path = folder.path().join(name);
@@ -220,12 +247,16 @@ impl SetWriter {
         };
         let (texts, mut index) = (create(TEXTS)?, create(INDEX)?);
         index.write_all(&0_u64.to_le_bytes()).map_err(at(folder.path()))?;
-        Ok(Self { texts, index, folder, count: 0, bytes: 0 })
+        Ok(Self { texts, index, folder, count: 0, bytes: 0, most })
     }
 
     /// Adds a text.
     pub(super) fn push(&mut self, text: &str) -> Result<(), SetError> {
-        self.bytes = self.bytes.saturating_add(text.len() as u64);
+        let needed = self.bytes.saturating_add(text.len() as u64);
+        if needed > self.most {
+            return Err(SetError::Budget { needed, most: self.most });
+        }
+        self.bytes = needed;
         self.count = self.count.saturating_add(1);
         let written = self.texts.write_all(text.as_bytes()).and_then(|()| self.index.write_all(&self.bytes.to_le_bytes()));
         written.map_err(at(self.folder.path()))
@@ -238,7 +269,7 @@ impl SetWriter {
 
     /// Moves it to its place, durably, and opens it.
     pub(super) fn finish(self, place: &Path, contributions: Vec<Contribution>) -> Result<SampleSet, SetError> {
-        let Self { folder, texts, index, count, bytes } = self;
+        let Self { folder, texts, index, count, bytes, .. } = self;
         let settle = |writer: BufWriter<File>| writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all();
         settle(texts).and_then(|()| settle(index)).map_err(at(folder.path()))?;
         let hash = |name: &str| {

@@ -6,13 +6,13 @@ use std::{io, net::IpAddr, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// It is needed, but it was switched off. The operator's to mend.
-    #[error("{what} is not in the cache, and the hub is switched off (HF_HUB_OFFLINE)")]
+    #[error("{what} is not in the cache, and the hub is switched off: let it be fetched once without HF_HUB_OFFLINE")]
     Offline {
         /// What was asked for.
         what: String,
     },
     /// It is out of reach: the network's fault.
-    #[error("{host} is out of reach: {source}")]
+    #[error("{host} is out of reach: {source} (set HF_ENDPOINT to a mirror, or HF_HUB_OFFLINE=1 with a filled cache)")]
     Unreachable {
         /// Who.
         host: String,
@@ -116,8 +116,12 @@ pub enum HubError {
         reason: String,
     },
     /// The cache may not grow so far. The operator's to mend.
-    #[error("the data cache is full: {most} bytes are allowed (--data-budget), and all of it is in use")]
+    #[error(
+        "the cache of fetched files is full: {needed} bytes more are needed, {most} are allowed in all, and what is there is in use"
+    )]
     Budget {
+        /// Bytes that are to come.
+        needed: u64,
         /// The limit.
         most: u64,
     },
@@ -141,6 +145,20 @@ impl HubError {
     /// Whether there is no hub to speak of, as against one that answers something wrong.
     pub const fn is_out_of_reach(&self) -> bool {
         matches!(self, Self::Offline { .. } | Self::Unreachable { .. })
+    }
+
+    /// Whether only the operator can mend it, so that another attempt is in vain.
+    pub const fn is_operators(&self) -> bool {
+        matches!(
+            self,
+            Self::Offline { .. }
+                | Self::Url { .. }
+                | Self::Certificates { .. }
+                | Self::Denied { .. }
+                | Self::Budget { .. }
+                | Self::DiskFull { .. }
+                | Self::Cache { .. }
+        )
     }
 }
 

@@ -134,6 +134,13 @@ impl HubFile {
             let unlocked = blocks.unlock();
             fetched.and(unlocked)?;
         }
+        // A process that was killed after the last block has left a whole file that nobody compared.
+        if self.is_unverified(&blocks) {
+            blocks.lock()?;
+            let verified = self.verify(&mut blocks);
+            let unlocked = blocks.unlock();
+            verified.and(unlocked)?;
+        }
         Ok(blocks)
     }
 
@@ -211,9 +218,14 @@ impl HubFile {
         HubError::Stopped { what: self.what.clone(), attempts: 1, at: 0, reason: error.to_string() }
     }
 
+    /// Whether all blocks are here and were not compared with the hub's hash, where it says one.
+    fn is_unverified(&self, blocks: &Blocks) -> bool {
+        self.entry.sha256.is_some() && !blocks.is_verified() && blocks.is_whole()
+    }
+
     /// Once all blocks are here: compares the whole with the hub's hash.
     fn verify(&self, blocks: &mut Blocks) -> Result<(), HubError> {
-        let Some(expected) = self.entry.sha256.as_deref().filter(|_| blocks.is_whole() && !blocks.is_verified()) else {
+        let Some(expected) = self.entry.sha256.as_deref().filter(|_| self.is_unverified(blocks)) else {
             return Ok(());
         };
         let mut hasher = Sha256::new();

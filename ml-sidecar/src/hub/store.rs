@@ -51,8 +51,16 @@ impl Store {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let _ = rustix::fs::futimens(&journal, &Timestamps { last_access: now, last_modification: now });
         let count = usize::try_from(size.div_ceil(BLOCK_BYTES)).unwrap_or(usize::MAX);
-        let mut blocks =
-            Blocks { folder, data, journal, size, journal_end: 0, hashes: vec![None; count], checked: vec![false; count] };
+        let mut blocks = Blocks {
+            folder,
+            data,
+            journal,
+            size,
+            journal_end: 0,
+            hashes: vec![None; count],
+            checked: vec![false; count],
+            verified: false,
+        };
         blocks.reload()?;
         Ok(blocks)
     }
@@ -80,7 +88,7 @@ impl Store {
                 used = used.saturating_sub(bytes);
             }
         }
-        if used.saturating_add(more) <= self.most { Ok(()) } else { Err(HubError::Budget { most: self.most }) }
+        if used.saturating_add(more) <= self.most { Ok(()) } else { Err(HubError::Budget { needed: more, most: self.most }) }
     }
 }
 
@@ -96,6 +104,8 @@ pub(super) struct Blocks {
     hashes: Vec<Option<[u8; 32]>>,
     /// Whether a block was compared with its hash since the file was opened.
     checked: Vec<bool>,
+    /// Whether the whole file was compared with the hub's hash.
+    verified: bool,
 }
 
 impl Blocks {
@@ -133,6 +143,7 @@ impl Blocks {
     }
 
     fn reload(&mut self) -> Result<(), HubError> {
+        self.verified = self.folder.join(VERIFIED).exists();
         let mut bytes = Vec::new();
         // Every block has one record, or a few when it was damaged and fetched again.
         let most = (self.hashes.len() as u64 + 1_024).saturating_mul(4 * RECORD_BYTES as u64);
@@ -151,6 +162,7 @@ impl Blocks {
 
     /// Keeps a block that has come.
     pub(super) fn write(&mut self, block: usize, bytes: &[u8]) -> Result<(), HubError> {
+        self.unmark_verified()?;
         let hash = sha256(&[bytes]);
         self.data.write_all_at(bytes, self.extent(block).0).map_err(at(&self.folder))?;
         let mut record = u32::try_from(block).unwrap_or(u32::MAX).to_le_bytes().to_vec();
@@ -193,6 +205,7 @@ impl Blocks {
 
     /// Forgets all that has come: it was not what it should be.
     pub(super) fn clear(&mut self) -> Result<(), HubError> {
+        self.unmark_verified()?;
         self.journal.set_len(0).map_err(at(&self.folder))?;
         self.data.set_len(0).and_then(|()| self.data.set_len(self.size)).map_err(at(&self.folder))?;
         self.journal_end = 0;
@@ -202,13 +215,25 @@ impl Blocks {
     }
 
     /// A mark that the whole file was compared with the hub's hash. Without it that is done again.
-    pub(super) fn mark_verified(&self) {
+    pub(super) fn mark_verified(&mut self) {
+        self.verified = true;
         if let Err(error) = File::create(self.folder.join(VERIFIED)) {
             tracing::debug!(target: "polai::data", folder = %self.folder.display(), %error, "no mark");
         }
     }
 
-    pub(super) fn is_verified(&self) -> bool {
-        self.folder.join(VERIFIED).exists()
+    pub(super) const fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// A block is about to be another one: the whole is compared again.
+    fn unmark_verified(&mut self) -> Result<(), HubError> {
+        if !std::mem::take(&mut self.verified) {
+            return Ok(());
+        }
+        match fs::remove_file(self.folder.join(VERIFIED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&self.folder)(error)),
+            _ => Ok(()),
+        }
     }
 }

@@ -105,6 +105,9 @@ fn texts_without_a_token_end_the_training_with_an_error() {
         fn get(&self, _: u64) -> Result<String, SetError> {
             Ok(String::new())
         }
+        fn fingerprint(&self) -> pol_core::Hash32 {
+            pol_core::Hash32::ZERO
+        }
     }
     let cache = tempfile::tempdir().unwrap();
     let world = world(cache.path());

@@ -14,7 +14,7 @@ const ABOUT: &str = "about";
 /// Why a file of the trainer is not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The disk's, or too long a file.
+    /// The disk's.
     #[error(transparent)]
     Read(#[from] WeightError),
     /// The disk's fault: no room, or no permission.
@@ -25,7 +25,7 @@ pub enum FileError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// Not what was written, or of another version.
+    /// Not what was written, too long to be, or of another version.
     #[error("{path}: damaged: {reason}")]
     Damaged {
         /// The file.
@@ -97,8 +97,12 @@ impl Arrays {
         if !path.exists() {
             return Ok(None);
         }
-        let mut bytes = read_bounded(path, most)?;
+        let read = read_bounded(path, most);
         let path = path.display().to_string();
+        let mut bytes = match read {
+            Err(WeightError::Format { reason, .. }) => return Err(FileError::Damaged { path, reason }),
+            read => read?,
+        };
         let is_whole = bytes.split_first_chunk::<32>().is_some_and(|(hash, body)| sha256(&[body]) == *hash);
         if !is_whole {
             return Err(FileError::Damaged { path, reason: "its content does not give its hash".to_owned() });

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pol_core::{ModelHead, UpdateId, delta::Change};
-use pol_kit::telemetry::{Stage, update};
+use pol_kit::{
+    exit::{Code, Exit},
+    telemetry::{Stage, update},
+};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +16,7 @@ use super::{
     memory::{Memory, Own},
     outlet::OutletError,
     progress::{Order, Wanted},
+    supply::Supply,
 };
 use crate::{
     checkpoint::{CheckpointError, is_out_of_gpu_memory},
@@ -26,6 +30,8 @@ use crate::{
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause.
 const PAUSE_MOST: Duration = Duration::from_secs(30);
+/// Pause after a failure to get texts that only the operator can mend: it may have cost gigabytes.
+const PAUSE_OPERATOR: Duration = Duration::from_secs(600);
 
 /// Why something is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,8 @@ pub(super) enum JobError {
     File(#[from] FileError),
     #[error("{0}")]
     Outlet(#[from] OutletError),
+    #[error("texts: {0}")]
+    Texts(Exit),
 }
 
 /// As what an own update is part of the state.
@@ -75,13 +83,19 @@ pub(super) enum Next {
     Change,
     /// The same, at most so long.
     Within(Duration),
+    /// So long, whatever the chain does; a wish ends it.
+    Pause(Duration),
+    /// The texts.
+    Texts,
 }
 
 /// The thread's own things.
 pub(super) struct Job<'a> {
     pub(super) parts: &'a Parts,
     pub(super) stop: CancellationToken,
-    runtime: Handle,
+    pub(super) runtime: Handle,
+    /// The texts that it was set up with.
+    pub(super) supply: Supply,
     tip: watch::Receiver<Arc<Tip>>,
     wanted: watch::Receiver<Wanted>,
     pub(super) memory: Memory,
@@ -104,6 +118,7 @@ pub(super) fn run(parts: &Parts, runtime: Handle, stop: CancellationToken) -> Re
         parts,
         stop,
         runtime,
+        supply: Supply::default(),
         tip: parts.follower.tip(),
         wanted: parts.wanted.clone(),
         memory: Memory::open(&parts.setup.folder, &context, parts.setup.plan.options.seed)?,
@@ -117,7 +132,9 @@ pub(super) fn run(parts: &Parts, runtime: Handle, stop: CancellationToken) -> Re
     while !job.stop.is_cancelled() {
         let next = match job.turn() {
             Ok(next) => {
-                job.works();
+                if next != Next::Texts {
+                    job.works();
+                }
                 next
             }
             Err(error) => job.failed(&error),
@@ -140,16 +157,21 @@ impl Job<'_> {
             self.phase(Phase::Behind, tip.head);
             return Ok(Next::Change);
         }
-        let Some(own) = self.memory.newest_on(tip.head).cloned() else { return self.round(&tip) };
+        let Some(own) = self.memory.newest_on(tip.head).cloned() else { return self.round_with_texts(&tip) };
         let Some(since) = self.announced.get(&own.sequence) else { return self.publish(&own) };
         let open = self.parts.clock.monotonic().saturating_sub(*since);
         match self.parts.setup.ack_timeout.checked_sub(open).filter(|left| !left.is_zero()) {
-            None => self.round(&tip),
+            None => self.round_with_texts(&tip),
             Some(left) => {
                 self.phase(Phase::Waiting, tip.head);
                 Ok(Next::Within(left))
             }
         }
+    }
+
+    /// A round, as soon as there are texts.
+    fn round_with_texts(&mut self, tip: &Tip) -> Result<Next, JobError> {
+        if self.has_texts(tip)? { self.round(tip) } else { Ok(Next::Texts) }
     }
 
     /// Whether training is asked for; a wish for so many rounds counts from when it is first seen.
@@ -162,11 +184,6 @@ impl Job<'_> {
         }
         drop(wanted);
         running && self.until.1.is_none_or(|until| self.memory.round < until)
-    }
-
-    /// The order's own name.
-    pub(super) fn wish(&self) -> String {
-        format!(", order {}", self.until.0)
     }
 
     /// Learns what became of own updates, and drops a residual that is too old.
@@ -295,7 +312,7 @@ impl Job<'_> {
         }
     }
 
-    fn works(&mut self) {
+    pub(super) fn works(&mut self) {
         self.pause = PAUSE_FIRST;
         let is_back = self.parts.progress.send_if_modified(|progress| progress.problem.take().is_some());
         if is_back {
@@ -321,20 +338,26 @@ impl Job<'_> {
         }
         let pause = self.pause;
         self.pause = pause.saturating_mul(2).min(PAUSE_MOST);
-        Next::Within(pause)
+        match error {
+            JobError::Texts(exit) if exit.code() == Code::Usage => Next::Pause(PAUSE_OPERATOR),
+            JobError::Texts(_) => Next::Pause(pause),
+            _ => Next::Within(pause),
+        }
     }
 
     fn wait(&mut self, next: Next) {
         let most = match next {
             Next::Now => return,
-            Next::Change => None,
-            Next::Within(most) => Some(most),
+            Next::Change | Next::Texts => None,
+            Next::Within(most) | Next::Pause(most) => Some(most),
         };
-        let Self { tip, wanted, stop, runtime, .. } = self;
+        let is_pause = matches!(next, Next::Pause(_));
+        let Self { tip, wanted, stop, runtime, supply, .. } = self;
         runtime.block_on(async {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = changed(tip) => {}
+                () = changed(tip), if !is_pause => {}
+                () = supply.come() => {}
                 () = changed(wanted) => {}
                 () = async { match most { Some(most) => tokio::time::sleep(most).await, None => std::future::pending().await } } => {}
             }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use pol_core::{
-    ModelHead, UpdateId,
+    Hash32, ModelHead, UpdateId,
     delta::{Change, Checked, Context, RawDelta, SparseChange},
     params::DELTA_MAX_BYTES,
     sha256,
@@ -93,6 +93,9 @@ struct About {
     sequence: u64,
     since_slot: Option<u64>,
     place: Place,
+    /// Which texts that is a place of.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_text")]
+    texts: Option<Hash32>,
     own: Vec<Own>,
 }
 
@@ -109,6 +112,8 @@ pub struct Memory {
     pub since_slot: Option<u64>,
     /// Where in the texts the next round begins.
     pub place: Place,
+    /// Fingerprint of those texts; none: not known yet, or an older program wrote it.
+    pub texts: Option<Hash32>,
     /// Own updates by sequence.
     pub own: Vec<Own>,
     /// What was trained and is not part of the state.
@@ -172,6 +177,7 @@ impl Memory {
             sequence: 0,
             since_slot: None,
             place: Place::new(seed),
+            texts: None,
             own: Vec::new(),
             residual: Residual::new(context.shape),
         }
@@ -189,8 +195,9 @@ impl Memory {
         }
         let residual = Residual::from_units(context.shape, arrays.array(RESIDUAL)?);
         let residual = residual.map_err(|error| arrays.damaged(error.to_string()))?;
-        let About { round, sequence, since_slot, place, own, .. } = about;
-        Ok(Some(Self { folder: folder.to_owned(), context: *context, round, sequence, since_slot, place, own, residual }))
+        let About { round, sequence, since_slot, place, texts, own, .. } = about;
+        let (folder, context) = (folder.to_owned(), *context);
+        Ok(Some(Self { folder, context, round, sequence, since_slot, place, texts, own, residual }))
     }
 
     /// Writes it, durably.
@@ -205,6 +212,7 @@ impl Memory {
             sequence: self.sequence,
             since_slot: self.since_slot,
             place: self.place.clone(),
+            texts: self.texts,
             own: self.own.clone(),
         };
         file::write(&self.folder.join(MEMORY), &about, vec![file::array(RESIDUAL, self.residual.units())])
@@ -231,6 +239,15 @@ impl Memory {
         self.save()?;
         gone.iter().for_each(|own| self.remove_container(own.update_id));
         Ok(())
+    }
+
+    /// From here on these texts: with others it begins at their beginning, in the order of a seed.
+    pub(super) fn turn_to(&mut self, texts: Hash32, seed: u64) {
+        if self.texts.is_some_and(|known| known != texts) {
+            tracing::info!(target: "polai::train", "other texts than before: they are gone through from their beginning");
+            self.place = Place::new(seed);
+        }
+        self.texts = Some(texts);
     }
 
     /// The newest own container for a head.

@@ -25,6 +25,7 @@ mod metrics;
 mod outlet;
 mod progress;
 mod round;
+mod supply;
 
 pub use file::FileError;
 pub use key::{KeyError, TrainerKey, trainer_key};
@@ -32,6 +33,7 @@ pub use memory::{Memory, OpenError, Own};
 pub use metrics::Measured;
 pub use outlet::{DhtOutlet, Offer, Outlet, OutletError};
 pub use progress::{Control, Order, Phase, Progress};
+pub use supply::{GetTexts, Source};
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -46,7 +48,6 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     checkpoint::Checkpoint,
-    data::TextSource,
     device::{Choice, Device},
     follow::Follower,
     precision::Precision,
@@ -85,7 +86,7 @@ pub struct Setup {
     /// The base model.
     pub checkpoint: Checkpoint,
     /// What it trains on.
-    pub texts: Box<dyn TextSource>,
+    pub texts: Source,
     /// Tokens of the gate's texts.
     pub dev_texts: Vec<Vec<u32>>,
     /// Reference losses of the chain.

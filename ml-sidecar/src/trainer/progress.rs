@@ -15,7 +15,7 @@ pub enum Phase {
     Stopped,
     /// Updates of the chain are not here yet.
     Behind,
-    /// It takes training steps.
+    /// It takes training steps, or gets the texts for them.
     Training,
     /// Its own gate measures.
     Gating,

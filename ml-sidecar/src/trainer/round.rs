@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     checkpoint::{CheckpointError, with_fallback},
-    data::TextSource,
     follow::Tip,
     gate::{Candidate, Extent, Gate, GateError},
     session::{Author, Plan, Session, Trained, Work},
@@ -87,14 +86,15 @@ impl Job<'_> {
     fn train(&mut self, gate: &Gate, tip: &Tip) -> Result<Ended, JobError> {
         let parts = self.parts;
         let (setup, plan) = (&parts.setup, self.plan());
-        let ordered = self.order.texts.clone();
-        let texts: &dyn TextSource = ordered.as_deref().unwrap_or(&*setup.texts);
+        let Some(texts) = self.texts() else { return Ok(Ended::Kept) };
+        let fingerprint = texts.fingerprint();
+        self.memory.turn_to(fingerprint, setup.plan.options.seed);
         // What was begun with other texts goes on with those, or not at all.
-        let words = format!("{plan:?}{}", ordered.as_ref().map(|_| self.wish()).unwrap_or_default());
+        let words = format!("{plan:?}, texts {fingerprint}");
         let kept = self.memory.kept_round();
         let kept = kept.filter(|kept| kept.round == self.memory.round && kept.head == tip.head && kept.plan == words);
         let slot = kept.as_ref().map_or_else(|| self.slot(), |kept| kept.slot);
-        let session = Session { model: gate.model(), checkpoint: &setup.checkpoint, texts, plan };
+        let session = Session { model: gate.model(), checkpoint: &setup.checkpoint, texts: &*texts, plan };
         let author = Author { context: &tip.context, head: tip.head, slot, key: &setup.key };
         let work = match kept {
             Some(kept) => Work::resume(session, &tip.state, author, kept.kept)?,

@@ -263,3 +263,16 @@ fn without_a_hub_the_built_in_corpus_is_used_unless_datasets_were_named() {
     assert!(error.is_out_of_reach() && error.to_string().contains("out of reach"), "{error}");
     assert!(matches!(acquisition.texts(&Request::default(), &mut |_| {}).unwrap(), Texts::Corpus(_)));
 }
+
+#[test]
+fn a_full_cache_says_what_is_needed_and_allowed_and_names_the_flag_where_there_is_one() {
+    let (server, folder) = (TestHub::start(files::repositories()), tempfile::tempdir().unwrap());
+    let small = hub(&args(&server, folder.path()), folder.path(), 3 << 20);
+    let acquisition = DataAcquisition::new(small, &folder.path().join("cache"), BUDGET);
+    let error = acquisition.acquire(&request(&["fineweb_sample"], 800), &mut |_| {}).unwrap_err().to_string();
+    for said in ["bytes more are needed", "3145728 are allowed", "half of --data-budget"] {
+        assert!(error.contains(said), "{error}");
+    }
+    let bare = HubError::Budget { needed: 1, most: 2 }.to_string();
+    assert!(!bare.contains("--"), "`model fetch` has no such flag: {bare}");
+}

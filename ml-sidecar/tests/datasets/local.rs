@@ -1,6 +1,17 @@
 //! Files and folders of this machine, and what is saved.
 
-use ml_sidecar::data::{CorpusSet, Cursor, Sampler, Statistics, Texts, list, sample_id, save};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ml_sidecar::{
+    data::{CorpusSet, Cursor, Format, PART_TEXTS, Sampler, Statistics, TextFile, Texts, list, sample_id, save},
+    hub::{LocalFile, ReadAt},
+};
 use parquet::basic::Compression;
 
 use super::*;
@@ -124,4 +135,86 @@ fn the_reports_say_what_is_there() {
     assert!(statistics.to_string().starts_with("100 texts"));
     assert_eq!(list().lines().count(), 20);
     assert!(list().lines().all(|line| line.contains('[') && line.len() < 200));
+}
+
+#[test]
+fn a_set_that_outgrows_its_share_stops_and_says_the_flag_and_the_bytes_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.txt");
+    std::fs::write(&path, (0..1_000).map(|number| format!("This is text number {number:04}.\n\n")).collect::<String>()).unwrap();
+    let args = HubArgs { hf_hub_offline: true, hf_home: Some(folder.path().join("none")), ..HubArgs::default() };
+    let acquire = |budget, total| {
+        let acquisition = DataAcquisition::new(hub(&args, folder.path(), BUDGET), &folder.path().join("cache"), budget);
+        let request = Request { files: vec![path.clone()], total, ..Request::default() };
+        acquisition.acquire(&request, &mut |_| {}).map(|set| set.count()).map_err(|error| error.to_string())
+    };
+    let error = acquire(2_500, None).unwrap_err();
+    for said in ["--data-budget", "2500 are allowed", "take 2525 bytes"] {
+        assert!(error.contains(said) && !error.contains('\n'), "{error}");
+    }
+    let left = std::fs::read_dir(folder.path().join("cache/sets")).unwrap().flatten();
+    assert!(left.into_iter().all(|entry| entry.path().is_file()), "the unfinished set is gone");
+    assert_eq!((acquire(2_500, Some(99)), acquire(25_000, None)), (Ok(99), Ok(1_000)));
+}
+
+/// Counts the bytes that are read of a file.
+#[derive(Debug)]
+struct Counted(LocalFile, AtomicU64);
+
+impl ReadAt for Counted {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], place: u64) -> std::io::Result<()> {
+        self.1.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.0.read_at(buffer, place)
+    }
+}
+
+#[test]
+fn the_parts_of_a_file_of_lines_take_one_pass_in_order_and_are_the_same_in_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = (0..PART_TEXTS * 4 + 5).map(|number| format!("{{\"text\":\"Text {number}.\"}}\n")).collect();
+    for (name, bytes) in [("a.jsonl", lines.clone().into_bytes()), ("a.jsonl.gz", files::gzip(lines.as_bytes()))] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &bytes).unwrap();
+        let source = Arc::new(Counted(LocalFile::open(&path).unwrap(), AtomicU64::new(0)));
+        let format = Format::of(name).unwrap();
+        let file = TextFile::open(Arc::clone(&source) as Arc<dyn ReadAt>, format, "text").unwrap();
+        let part = |number| {
+            let mut texts = Vec::new();
+            let mut keep = |text: &str| {
+                texts.push(text.to_owned());
+                ControlFlow::Continue(())
+            };
+            file.read(number, &mut keep).unwrap();
+            texts
+        };
+        let in_order: Vec<Vec<String>> = (0..6).map(part).collect();
+        assert_eq!(source.1.load(Ordering::Relaxed), bytes.len() as u64, "{name}");
+        assert_eq!(in_order.iter().map(Vec::len).collect::<Vec<_>>(), [10_000, 10_000, 10_000, 10_000, 5, 0]);
+        assert_eq!(in_order[3][7], "Text 30007.");
+        for number in [2, 0, 4, 1, 3, 3] {
+            assert!(part(number) == in_order[number], "{name} {number}");
+        }
+    }
+}
+
+/// Bytes that this thread has read of files.
+fn read_so_far() -> u64 {
+    let about = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    about.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+}
+
+#[test]
+fn all_texts_of_a_file_of_lines_are_acquired_in_one_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = (0..PART_TEXTS * 8).map(|number| format!("{{\"text\":\"This is text number {number}.\"}}\n")).collect();
+    std::fs::write(folder.path().join("a.jsonl"), &lines).unwrap();
+    let before = read_so_far();
+    assert_eq!(get(folder.path(), &["a.jsonl"]).unwrap().len() as u64, PART_TEXTS * 8);
+    // The set is hashed twice, and read once by this test; from the beginning for every part it would be four and a half times more.
+    let read = read_so_far() - before;
+    assert!(read < lines.len() as u64 * 6, "{read} bytes read of a file of {}", lines.len());
 }

@@ -1,5 +1,7 @@
 //! Models of a hub.
 
+use std::path::PathBuf;
+
 use ml_sidecar::{
     fetch::{HubModelError, hub_model},
     hub::HubError,
@@ -53,6 +55,57 @@ fn a_model_that_stops_half_way_goes_on_and_a_wrong_one_is_refused() {
     server.set(Fault::StopTimes(3));
     let model = hub_model("org/good", &hub, folder.path()).unwrap();
     assert_eq!(std::fs::metadata(model.join("model.safetensors")).unwrap().len(), (5 << 20) + 3);
+}
+
+/// The one file of the cache with more than a block.
+fn weights_in(folder: &Path) -> PathBuf {
+    let mut blocks = std::fs::read_dir(folder.join("cache/blocks")).unwrap().map(|entry| entry.unwrap().path());
+    blocks.find(|blocks| std::fs::metadata(blocks.join("data")).unwrap().len() > 1 << 20).unwrap()
+}
+
+#[test]
+fn a_whole_file_that_a_killed_process_did_not_compare_is_compared_before_it_is_given_out() {
+    let (server, folder) = (TestHub::start(repositories()), tempfile::tempdir().unwrap());
+    let args = args(&server, folder.path());
+    let fetch = || hub_model("org/good", &hub(&args, folder.path(), BUDGET), &folder.path().join("model_cache"));
+    fetch().unwrap();
+    // Killed after the last block of a hub that lies: all blocks fit their own hashes, and nothing says that the whole was compared.
+    let blocks = weights_in(folder.path());
+    let mut data = std::fs::read(blocks.join("data")).unwrap();
+    data[3 << 20] ^= 1;
+    let records = (0_u32..)
+        .zip(data.chunks(1 << 20))
+        .flat_map(|(number, block)| number.to_le_bytes().into_iter().chain(pol_core::sha256(&[block])).collect::<Vec<u8>>());
+    std::fs::write(blocks.join("journal"), records.collect::<Vec<u8>>()).unwrap();
+    std::fs::write(blocks.join("data"), &data).unwrap();
+    std::fs::remove_file(blocks.join("verified")).unwrap();
+    server.sent();
+    let error = fetch().unwrap_err();
+    assert!(matches!(error, HubModelError::Hub(HubError::Hash { .. })) && server.sent() < 1 << 20, "{error}");
+    // What was wrong is gone.
+    let model = fetch().unwrap();
+    assert_eq!(std::fs::read(model.join("model.safetensors")).unwrap(), vec![7_u8; (5 << 20) + 3]);
+}
+
+#[test]
+fn a_damaged_block_that_is_fetched_again_is_compared_with_the_whole_again() {
+    let (server, folder) = (TestHub::start(repositories()), tempfile::tempdir().unwrap());
+    let args = args(&server, folder.path());
+    let fetch = || hub_model("org/good", &hub(&args, folder.path(), BUDGET), &folder.path().join("model_cache"));
+    fetch().unwrap();
+    let blocks = weights_in(folder.path());
+    assert!(blocks.join("verified").exists());
+    let mut data = std::fs::read(blocks.join("data")).unwrap();
+    let middle = data.len() / 2;
+    data[middle] ^= 8;
+    std::fs::write(blocks.join("data"), &data).unwrap();
+    // The hub gives another block now: no hash of a block tells that, only the whole file's.
+    server.set(Fault::Hash);
+    let error = fetch().unwrap_err();
+    assert!(matches!(error, HubModelError::Hub(HubError::Hash { .. })), "{error}");
+    server.set(Fault::None);
+    let model = fetch().unwrap();
+    assert_eq!(std::fs::read(model.join("model.safetensors")).unwrap(), vec![7_u8; (5 << 20) + 3]);
 }
 
 #[test]

@@ -77,7 +77,11 @@ pub(crate) struct TestHub {
 
 impl TestHub {
     pub(crate) fn start(repositories: Repositories) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), repositories)
+    }
+
+    /// The same at a place that somebody holds already.
+    pub(crate) fn start_on(listener: TcpListener, repositories: Repositories) -> Self {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             repositories,

@@ -1,20 +1,21 @@
 //! A trainer and three gates make a model better: the whole of the sidecar, with a scripted chain and a DHT in memory.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
 use ed25519_dalek::SigningKey;
 use ml_sidecar::{
     adapter::Adapter,
     checkpoint::Checkpoint,
-    corpus::Corpus,
-    data::{CorpusSet, TextSource},
+    corpus::{Corpus, Topic},
+    data::{CorpusSet, DataAcquisition, SourceArgs, TextSource},
     device::{Choice, Device},
     gate::Gate,
+    hub::{Hub, HubArgs},
     service::{self, MakeGate, Parts, Ports, Running},
     session::Plan,
     texts::DevTexts,
     train::{AdamW, TrainerOptions},
-    trainer::{Setup, Slots},
+    trainer::{Phase, Progress, Setup, Slots, Source},
 };
 use pol_api::{
     serve,
@@ -22,7 +23,10 @@ use pol_api::{
         self, Decision, Verdict,
         order::TextsWanted,
         train::{TrainPhase, TrainProgress},
-        v1::{StopTrainingRequest, TrainRequest, TrainTexts, VerdictsRequest, VerdictsResponse, sidecar_client::SidecarClient},
+        v1::{
+            StatusRequest, StopTrainingRequest, TrainRequest, TrainTexts, VerdictsRequest, VerdictsResponse,
+            sidecar_client::SidecarClient,
+        },
     },
     status::Reason,
     tonic::{Streaming, transport::Channel},
@@ -35,6 +39,7 @@ use pol_core::{
 use pol_kit::{clock::System, tasks::Root};
 
 use crate::{
+    server::{Repositories, TestHub},
     support::{self, SMALL},
     world::{PATIENCE, World, until},
 };
@@ -84,7 +89,7 @@ impl Place {
         Setup {
             dev_texts: Self::dev_texts(&checkpoint),
             checkpoint,
-            texts: Box::new(CorpusSet::new(5, &[], 5_000)),
+            texts: Source::here(CorpusSet::new(5, &[], 5_000)),
             references: None,
             choice: Choice::Cpu,
             device: Device::cpu(),
@@ -210,4 +215,61 @@ async fn make_it_better(updates: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trainer_and_three_gates_lower_the_held_out_loss_and_end_with_one_state() {
     make_it_better(3).await;
+}
+
+/// A dataset of one file.
+fn repositories() -> Repositories {
+    let text = |number: u64| {
+        let [first, second] = [2 * number, 2 * number + 1].map(|index| ml_sidecar::corpus::text(1, Topic::Events, index));
+        format!("{}\n", serde_json::json!({ "text": format!("Number {number}. {first} {second}") }))
+    };
+    let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    file.write_all((0..50).map(text).collect::<String>().as_bytes()).unwrap();
+    let files = [("en/c4-train.00000-of-00001.json.gz".to_owned(), file.finish().unwrap())];
+    Repositories::from([("datasets/allenai/c4".to_owned(), files.into())])
+}
+
+/// Waits until the trainer stands there.
+async fn trainer_until(node: &Node, is_there: impl Fn(&Progress) -> bool) -> Progress {
+    let mut progress = node.running.trainer.clone().unwrap().progress();
+    let found = tokio::time::timeout(PATIENCE, progress.wait_for(|progress| is_there(progress))).await;
+    found.expect("in time").expect("it lives").clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_out_of_reach_holds_up_the_trainer_alone_and_training_begins_when_it_is_back() {
+    let place = Place::new().await;
+    // Bound, but nobody listens yet: whoever connects is refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let folder = place.world.folder.path();
+    let hf_endpoint = format!("http://{}", socket.local_addr().unwrap());
+    let args = HubArgs { hf_endpoint, hf_home: Some(folder.join("hf_home")), ..HubArgs::default() };
+    let hub = Hub::new(&args, &folder.join("cache"), 1 << 30).unwrap().pausing(Duration::from_millis(2));
+    let acquisition = DataAcquisition::new(hub, &folder.join("cache"), 1 << 30);
+    let source = SourceArgs { datasets: vec!["c4_en".parse().unwrap()], num_samples: Some(30), ..SourceArgs::default() };
+    let texts = Source::Get(Arc::new(move || {
+        let texts: Arc<dyn TextSource> = Arc::new(source.texts(&acquisition)?);
+        Ok(texts)
+    }));
+    let mut node = place.start("state", Some(place.gate()), Some(Setup { texts, ..place.trainer() })).await;
+
+    let failed = trainer_until(&node, |progress| progress.problem.is_some()).await;
+    let problem = failed.problem.unwrap();
+    assert!(failed.phase == Phase::Failed && problem.contains("127.0.0.1 is out of reach"), "{problem}");
+    // The gate has loaded its model and answers meanwhile.
+    let begin = std::time::Instant::now();
+    while node.client.status(StatusRequest {}).await.unwrap().into_inner().self_test == 0 {
+        assert!(begin.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let still = node.running.trainer.clone().unwrap().progress().borrow().clone();
+    assert!(still.step == 0 && still.problem.is_some(), "{still:?}");
+
+    let listener = socket.listen(64).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    let hub = TestHub::start_on(listener, repositories());
+    let back = trainer_until(&node, |progress| progress.phase == Phase::Training && progress.step > 0).await;
+    assert!(back.problem.is_none() && !hub.requests().is_empty(), "{back:?}");
+    node.root.stop(Duration::from_secs(10)).await;
 }

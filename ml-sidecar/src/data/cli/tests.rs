@@ -63,3 +63,23 @@ fn a_token_is_never_printed() {
     let hub = parse("").unwrap().hub;
     assert_eq!(HubArgs { hub_ca_file: None, ..hub }, HubArgs::default());
 }
+
+#[test]
+fn a_hub_out_of_reach_is_worth_another_attempt_and_the_line_says_what_else_can_be_done() {
+    // Bound, but nobody listens: whoever connects is refused.
+    let place = tokio::net::TcpSocket::new_v4().unwrap();
+    place.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let failed = |args: &str| {
+        let program = parse(&format!("--datasets c4_en --hf-home {} {args}", folder.path().display())).unwrap();
+        program.source.texts(&program.cache.acquisition(&program.hub, folder.path()).unwrap()).unwrap_err()
+    };
+    let away = failed(&format!("--hf-endpoint http://{}", place.local_addr().unwrap()));
+    assert_eq!(away.code(), pol_kit::exit::Code::Failure);
+    for said in ["127.0.0.1 is out of reach", "leave --data", "HF_ENDPOINT", "HF_HUB_OFFLINE=1"] {
+        assert!(away.to_string().contains(said), "{away}");
+    }
+    let off = failed("--hf-hub-offline");
+    assert_eq!(off.code(), pol_kit::exit::Code::Usage);
+    assert!(off.to_string().contains("HF_HUB_OFFLINE") && off.to_string().contains("leave --data"), "{off}");
+}

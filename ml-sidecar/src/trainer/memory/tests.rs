@@ -60,3 +60,34 @@ fn a_damaged_memory_is_put_aside_and_a_damaged_container_is_none() {
     let anew = Memory::open(&place, &context(1), 7).unwrap();
     assert!(anew.own.is_empty() && anew.sequence == 0 && place.join("memory.damaged").exists());
 }
+
+#[test]
+fn a_memory_that_is_too_long_is_put_aside_and_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("trainer");
+    Memory::open(&place, &context(1), 7).unwrap().save().unwrap();
+    let file = fs::OpenOptions::new().write(true).open(place.join(MEMORY)).unwrap();
+    file.set_len(bytes_max(&context(1)) + 1).unwrap();
+    let anew = Memory::open(&place, &context(1), 7).unwrap();
+    assert!(anew.own.is_empty() && place.join("memory.damaged").exists() && !place.join(MEMORY).exists());
+}
+
+#[test]
+fn a_memory_of_an_older_program_is_read_and_its_place_is_kept_until_the_texts_are_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("trainer");
+    let mut memory = Memory::open(&place, &context(1), 7).unwrap();
+    memory.place.cursor.place = 9;
+    // No word of texts: as it was written before.
+    memory.save().unwrap();
+    let mut memory = Memory::open(&place, &context(1), 7).unwrap();
+    assert_eq!(memory.texts, None);
+    memory.turn_to(Hash32([1; 32]), 7);
+    assert_eq!((memory.place.cursor.place, memory.texts), (9, Some(Hash32([1; 32]))));
+    memory.save().unwrap();
+    let mut memory = Memory::open(&place, &context(1), 7).unwrap();
+    memory.turn_to(Hash32([1; 32]), 7);
+    assert_eq!(memory.place.cursor.place, 9);
+    memory.turn_to(Hash32([2; 32]), 7);
+    assert_eq!((memory.place.clone(), memory.texts), (Place::new(7), Some(Hash32([2; 32]))));
+}

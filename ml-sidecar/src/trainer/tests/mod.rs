@@ -259,6 +259,21 @@ async fn long_killed_a_hundred_times_it_never_offers_two_containers_as_one_nor_o
     survives_kills(100, 6).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_was_begun_on_other_texts_is_not_gone_on_with() {
+    let standing = || World::new(Arc::new(Manual::at(2_000)));
+    let mut straight = standing();
+    straight.texts_seed = 6;
+    assert!(straight.start_for_one_offer().await.stop());
+    let mut world = standing();
+    world.deadly.store(6, Ordering::SeqCst);
+    assert!(world.start(good_plan()).until_dead().await, "killed in the middle of a round");
+    assert!(world.memory().kept_round().is_some_and(|kept| kept.kept.tokens > 0));
+    world.texts_seed = 6;
+    assert!(world.start_for_one_offer().await.stop());
+    assert!(world.shelf.offers()[0] == straight.shelf.offers()[0], "it follows from the new texts alone");
+}
+
 /// Resident memory of this process, KiB.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

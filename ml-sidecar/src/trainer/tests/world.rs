@@ -17,7 +17,7 @@ use pol_core::{
 
 use super::super::*;
 use crate::{
-    data::{CorpusSet, SetError},
+    data::{CorpusSet, SetError, TextSource},
     embedded::{self, Recipe},
     follow::{Event, Point, Publisher, Tip, shares},
     texts::DevTexts,
@@ -195,6 +195,10 @@ impl TextSource for DeadlyTexts {
         assert!(before != 1, "killed while it trained");
         self.texts.get(number)
     }
+
+    fn fingerprint(&self) -> Hash32 {
+        self.texts.fingerprint()
+    }
 }
 
 /// Everything that outlives a trainer.
@@ -206,6 +210,8 @@ pub(super) struct World {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) measured: Measured,
     pub(super) ack_timeout: Duration,
+    /// Which texts.
+    pub(super) texts_seed: u64,
 }
 
 impl World {
@@ -217,7 +223,16 @@ impl World {
         let context = Context { genesis_id: GenesisId([4; 32]), shape: checkpoint.config.shape, profile: Profile::F16x20 };
         let (shelf, deadly) = (Arc::default(), Arc::default());
         let ack_timeout = Duration::from_secs(600);
-        Self { folder, chain: Chain::new(context), shelf, deadly, clock, measured: Measured::default(), ack_timeout }
+        Self {
+            folder,
+            chain: Chain::new(context),
+            shelf,
+            deadly,
+            clock,
+            measured: Measured::default(),
+            ack_timeout,
+            texts_seed: 5,
+        }
     }
 
     pub(super) fn setup(&self, plan: Plan) -> Setup {
@@ -225,7 +240,7 @@ impl World {
         let dev_texts = DevTexts::embedded().texts().iter().map(|text| checkpoint.tokens(text).unwrap()).collect();
         Setup {
             checkpoint,
-            texts: Box::new(DeadlyTexts { texts: CorpusSet::new(5, &[], 500), left: Arc::clone(&self.deadly) }),
+            texts: Source::here(DeadlyTexts { texts: CorpusSet::new(self.texts_seed, &[], 500), left: Arc::clone(&self.deadly) }),
             dev_texts,
             references: None,
             choice: Choice::Cpu,
