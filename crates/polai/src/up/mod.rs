@@ -20,6 +20,8 @@ pub mod plan;
 mod preflight;
 pub mod prepare;
 mod sidecar;
+#[cfg(test)]
+pub(crate) use model::tests::spec;
 pub(crate) use preflight::free_bytes;
 mod watch;
 

@@ -131,7 +131,7 @@ fn manifest(layout: &Layout, name: &str, programs: &Programs) -> Result<Hash32, 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::Parser as _;
     use pol_core::{committee::QuorumRule, delta::Profile, genesis::ChainParameters, params::Preset};
 
@@ -144,7 +144,8 @@ mod tests {
         *up
     }
 
-    fn spec(manifest_hash: Hash32) -> ChainSpec {
+    /// A chain whose model has this manifest.
+    pub(crate) fn spec(manifest_hash: Hash32) -> ChainSpec {
         let model = nothing().unwrap();
         let parameters = ChainParameters {
             genesis_time: 1_800_000_000,

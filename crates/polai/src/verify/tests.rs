@@ -5,40 +5,14 @@ use std::sync::{
 
 use axum::{Json, Router, extract::State, routing::post};
 use clap::Parser as _;
-use pol_core::{
-    committee::QuorumRule,
-    delta::Profile,
-    gate::NanoNats,
-    genesis::ChainParameters,
-    params::{Preset, SELF_TEST_TEXTS},
-    state::Shape,
-};
 use pol_kit::{http, tasks::Root};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::args::{Args, Command};
-
-fn spec() -> ChainSpec {
-    let zero = NanoNats::new(0).unwrap();
-    ChainSpec::new(&ChainParameters {
-        genesis_time: 1_800_000_000,
-        preset: Preset::Minimal,
-        slot_seconds: 3,
-        chain_id: 1_337,
-        genesis_validators_root: Hash32([1; 32]),
-        execution_genesis_hash: Hash32([2; 32]),
-        quorum: QuorumRule::Auto,
-        difficulty_floor: 1_024,
-        manifest_hash: Hash32([3; 32]),
-        shape: Shape::new(1, 1, 1, 1, 1).unwrap(),
-        dev_texts_hash: Hash32([4; 32]),
-        reference_losses: [zero; SELF_TEST_TEXTS],
-        profile: Profile::F16x20,
-        dev_slash_small: false,
-    })
-    .unwrap()
-}
+use crate::{
+    args::{Args, Command},
+    up::spec,
+};
 
 /// How often the head was looked at, and after how many looks it stays the same block.
 type Client = (Arc<AtomicU64>, u64);
@@ -62,7 +36,7 @@ async fn line(steady: u64) -> (String, u64) {
     let router = Router::new().route("/", post(call)).with_state((Arc::clone(&looks), steady));
     let tasks = root.child("client");
     tasks.spawn_critical("server", http::serve(listener, router, http::Limits::default(), tasks.token()));
-    let node = Node { ask: Ask::new().unwrap(), spec: spec(), ports };
+    let node = Node { ask: Ask::new().unwrap(), spec: spec(Hash32([3; 32])), ports };
     (check(&node).await.unwrap_err().to_string(), looks.load(Ordering::Relaxed))
 }
 
